@@ -112,8 +112,8 @@ type Receipt struct {
 	DryRun          bool   `json:"dry_run"`
 	Before          Entry  `json:"before"`
 	After           Entry  `json:"after"`
-	DeletedHere     bool   `json:"deleted_here"`      // the token left, or will leave, this device's keystore
-	DeletedInProfit bool   `json:"deleted_in_profit"` // Profit confirmed that it deleted the token
+	DeletedHere     bool   `json:"deleted_here"`             // the token left, or will leave, this device's keystore
+	DeletedInProfit bool   `json:"deleted_in_profit"`        // Profit confirmed that it deleted the token
 	LeftInProfit    string `json:"left_in_profit,omitempty"` // which token Profit still lists, and where to delete it
 }
 
@@ -121,8 +121,8 @@ type Receipt struct {
 type Explanation struct {
 	Account string `json:"account"`
 	Allowed bool   `json:"allowed"`
-	By      string `json:"by,omitempty"`   // the configuration line that allows it: file:line
-	Detail  string `json:"detail"`         // one sentence for people
+	By      string `json:"by,omitempty"`     // the configuration line that allows it: file:line
+	Detail  string `json:"detail"`           // one sentence for people
 	Change  string `json:"change,omitempty"` // if not allowed, what would have to change
 }
 
@@ -141,9 +141,9 @@ type Status struct {
 type Configuration struct {
 	Files    []string   `json:"files"` // in the order they were read
 	LoadedAt *time.Time `json:"loaded_at"`
-	SHA256   string     `json:"sha256"`            // of all files together, as in force
-	Refused  bool       `json:"refused"`           // the files on disk are not the ones in force
-	Why      string     `json:"why,omitempty"`     // for helpdesk alone
+	SHA256   string     `json:"sha256"`             // of all files together, as in force
+	Refused  bool       `json:"refused"`            // the files on disk are not the ones in force
+	Why      string     `json:"why,omitempty"`      // for helpdesk alone
 	Warnings []string   `json:"warnings,omitempty"` // for helpdesk alone
 }
 
