@@ -37,7 +37,7 @@ func serviceURL(environment, environmentType, service, path string) (string, err
 func NormalizeURL(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
 		return "", fmt.Errorf("this is no URL such as https://12345.rest.afas.online/ProfitRestServices")
 	case !strings.EqualFold(u.Scheme, "https"):
 		return "", fmt.Errorf("a URL of Profit starts with https: Profit is never called without TLS")
