@@ -36,10 +36,7 @@ func ParseActivationCode(text string) (ActivationCode, error) {
 }
 
 func invalidCode(detail string) *Error {
-	return &Error{
-		Code: InvalidCode, Title: "This is no activation code", Status: statuses[InvalidCode], Detail: detail,
-		Hint: "Copy the code from the mail that Profit sent, for example 3426 4813.",
-	}
+	return NewError(InvalidCode, detail, "Copy the code from the mail that Profit sent, for example 3426 4813.")
 }
 
 // Reveal returns the code itself, to be sent to Profit and nowhere else.

@@ -8,7 +8,7 @@ import (
 // ErrorCode names an error for programs. Codes are only ever added.
 type ErrorCode string
 
-// The codes and, in statuses, what HTTP calls them.
+// The codes. problems says what HTTP and people call them.
 const (
 	InvalidRequest      ErrorCode = "invalid_request"
 	Unidentified        ErrorCode = "unidentified"
@@ -27,22 +27,25 @@ const (
 	KeystoreUnavailable ErrorCode = "keystore_unavailable"
 )
 
-var statuses = map[ErrorCode]int{
-	InvalidRequest:      http.StatusBadRequest,
-	Unidentified:        http.StatusUnauthorized,
-	Denied:              http.StatusForbidden,
-	NotFound:            http.StatusNotFound,
-	ActivationRequired:  http.StatusConflict,
-	Pending:             http.StatusConflict,
-	AmbiguousUser:       http.StatusConflict,
-	BlockedByProfit:     http.StatusConflict,
-	TooLarge:            http.StatusRequestEntityTooLarge,
-	InvalidCode:         http.StatusUnprocessableEntity,
-	TooManyRequests:     http.StatusTooManyRequests,
-	Internal:            http.StatusInternalServerError,
-	Unsupported:         http.StatusNotImplemented,
-	ProfitUnavailable:   http.StatusServiceUnavailable,
-	KeystoreUnavailable: http.StatusServiceUnavailable,
+var problems = map[ErrorCode]struct {
+	status int
+	title  string
+}{
+	InvalidRequest:      {http.StatusBadRequest, "This request makes no sense"},
+	Unidentified:        {http.StatusUnauthorized, "The system cannot say who is calling"},
+	Denied:              {http.StatusForbidden, "This account may not do that"},
+	NotFound:            {http.StatusNotFound, "There is no such call"},
+	ActivationRequired:  {http.StatusConflict, "Profit has mailed an activation code"},
+	Pending:             {http.StatusConflict, "There is no token yet"},
+	AmbiguousUser:       {http.StatusConflict, "This account has several users there"},
+	BlockedByProfit:     {http.StatusConflict, "Profit refused"},
+	TooLarge:            {http.StatusRequestEntityTooLarge, "The request is too large"},
+	InvalidCode:         {http.StatusUnprocessableEntity, "This activation code was not accepted"},
+	TooManyRequests:     {http.StatusTooManyRequests, "Too many requests"},
+	Internal:            {http.StatusInternalServerError, "profitd failed"},
+	Unsupported:         {http.StatusNotImplemented, "Not supported"},
+	ProfitUnavailable:   {http.StatusServiceUnavailable, "Profit is not available"},
+	KeystoreUnavailable: {http.StatusServiceUnavailable, "The keystore is not available"},
 }
 
 // Error is a problem as RFC 9457 carries it (application/problem+json). The server sends it, the client returns it.
@@ -59,6 +62,11 @@ type Error struct {
 	RetryAfter time.Duration `json:"-"` // the header Retry-After, rounded up to seconds
 }
 
+// NewError returns an error with the title and the status of its code.
+func NewError(code ErrorCode, detail, hint string) *Error {
+	return &Error{Code: code, Title: problems[code].title, Status: problems[code].status, Detail: detail, Hint: hint}
+}
+
 func (e *Error) Error() string {
 	message := e.Detail
 	if message == "" {
@@ -69,3 +77,42 @@ func (e *Error) Error() string {
 	}
 	return message
 }
+
+// defaultRetry is the Retry-After of an answer that needs one when the backend named no time.
+const defaultRetry = 5 * time.Second
+
+// complete returns the error with what its code implies filled in.
+func (e *Error) complete() *Error {
+	filled := *e
+	known, ok := problems[e.Code]
+	if !ok {
+		known = problems[Internal]
+	}
+	filled.Status = known.status
+	if filled.Title == "" {
+		filled.Title = known.title
+	}
+	busy := filled.Status == http.StatusTooManyRequests || filled.Status == http.StatusServiceUnavailable
+	if busy && filled.RetryAfter <= 0 {
+		filled.RetryAfter = defaultRetry
+	}
+	return &filled
+}
+
+// UnreachableError is the client's: nothing that may be believed has answered.
+type UnreachableError struct {
+	Socket string
+	Detail string // what failed and why
+	Hint   string // what to do next
+	Err    error  // the cause; nil where there is none
+}
+
+func (e *UnreachableError) Error() string {
+	if e.Hint == "" {
+		return e.Detail
+	}
+	return e.Detail + "\n" + e.Hint
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }

@@ -79,6 +79,17 @@ type Token struct {
 	Token       string            `json:"token"`   // the classic token's XML
 	ValidUntil  *time.Time        `json:"valid_until"`
 	IssuedAt    *time.Time        `json:"issued_at"`
+
+	encoded []byte // see Encode
+}
+
+// Encode keeps the token's JSON in it, so that the server need not make it for each answer. Whoever calls it does so
+// before the token is shared, and changes nothing afterwards.
+func (t *Token) Encode() error {
+	t.encoded = nil
+	encoded, err := encode(t)
+	t.encoded = encoded
+	return err
 }
 
 // Format keeps the secrets out of every fmt verb.

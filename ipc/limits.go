@@ -1,0 +1,228 @@
+package ipc
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limits bound what callers can take from the service. Fields that are zero have the values named here.
+type Limits struct {
+	Connections int // 2,048: in all
+	PerAccount  int // 256: of one account
+	Strangers   int // 64: of all accounts together that own nothing and are no helpdesk
+	PerStranger int // 16: of one such account
+
+	Headers   time.Duration // 5 s: for the headers of a request, and for the first request on a connection
+	Body      time.Duration // 10 s: for the body of a request
+	Write     time.Duration // 10 s: for a caller to take what is written to it, a part of an answer or an event
+	Idle      time.Duration // 2 min: between two requests on a connection
+	Heartbeat time.Duration // 15 s: between two signs of life on an event stream
+}
+
+// What cannot be set: the wire format is no larger.
+const (
+	maxBody    = 64 << 10
+	maxHeaders = 16 << 10
+	refusals   = 64 // connections beyond the limits that are told so; the rest are closed at once
+)
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.Connections, 2048)
+	setDefault(&l.PerAccount, 256)
+	setDefault(&l.Strangers, 64)
+	setDefault(&l.PerStranger, 16)
+	setDefault(&l.Headers, 5*time.Second)
+	setDefault(&l.Body, 10*time.Second)
+	setDefault(&l.Write, 10*time.Second)
+	setDefault(&l.Idle, 2*time.Minute)
+	setDefault(&l.Heartbeat, 15*time.Second)
+	return l
+}
+
+func setDefault[T int | time.Duration](value *T, standard T) {
+	if *value == 0 {
+		*value = standard
+	}
+}
+
+// pool is what a connection counts as.
+type pool int
+
+const (
+	accepted pool = iota // of an account, which may yet turn out to be a stranger
+	stranger
+	refused // told so with its first answer
+	closed
+)
+
+// counter counts the open connections.
+type counter struct {
+	limits Limits
+
+	mu       sync.Mutex         // guards the rest, and the pool of each connection
+	open     map[*conn]struct{} // all of them
+	pools    [closed + 1]int    // how many are in each pool
+	accounts map[uint32]int     // of an account, without refused ones
+}
+
+// enter counts a new connection, and says no if it is beyond everything.
+func (n *counter) enter(c *conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	full := n.pools[accepted]+n.pools[stranger] >= n.limits.Connections || n.accounts[c.credentials.uid] >= n.limits.PerAccount
+	if full && n.pools[refused] >= refusals {
+		return false
+	}
+	n.open[c] = struct{}{}
+	if full {
+		c.pool, c.refused = refused, true
+	} else {
+		n.accounts[c.credentials.uid]++
+	}
+	n.pools[c.pool]++
+	return true
+}
+
+// estrange counts an accepted connection as a stranger's, and says no if it is beyond everything.
+func (n *counter) estrange(c *conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case c.pool == closed:
+		return false
+	case n.pools[stranger] < n.limits.Strangers && n.accounts[c.credentials.uid] <= n.limits.PerStranger:
+		n.moveLocked(c, stranger)
+	case n.pools[refused] < refusals:
+		n.moveLocked(c, refused)
+		c.refused = true
+	default:
+		return false
+	}
+	return true
+}
+
+func (n *counter) leave(c *conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c.pool != closed {
+		n.moveLocked(c, closed)
+		delete(n.open, c)
+	}
+}
+
+func (n *counter) moveLocked(c *conn, next pool) {
+	if c.pool != refused && next >= refused {
+		n.accounts[c.credentials.uid]--
+		if n.accounts[c.credentials.uid] == 0 {
+			delete(n.accounts, c.credentials.uid)
+		}
+	}
+	n.pools[c.pool]--
+	n.pools[next]++
+	c.pool = next
+}
+
+// hangUpOnSilent ends the connections on which no request has begun, for which a graceful end would wait.
+func (n *counter) hangUpOnSilent() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.open {
+		if !c.asked.Load() {
+			_ = c.SetReadDeadline(time.Now())
+		}
+	}
+}
+
+// conn is a connection whose other end is known.
+type conn struct {
+	net.Conn
+	server      *Server
+	credentials credentials
+	pool        pool // guarded by server.counter.mu
+
+	// Set before the first request, and never again.
+	identified bool
+	peer       Peer
+	refused    bool // its pool is: every request gets that for an answer
+
+	asked atomic.Bool // a byte of a request has come
+}
+
+// gate is the server's listener.
+type gate struct {
+	net.Listener
+	server *Server
+}
+
+// Accept returns the next connection that is within the limits or will be told that it is not.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		raw, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: raw, server: g.server}
+		c.credentials, err = credentialsOf(raw)
+		if err != nil {
+			c.credentials = credentials{uid: noID, gid: noID}
+		}
+		if g.server.counter.enter(c) {
+			return c, nil
+		}
+		raw.Close()
+	}
+}
+
+// Read finds out with its first call who is there: in the connection's own goroutine, since the system may take long
+// to tell, and before any request, so that a stranger who says nothing counts as one.
+func (c *conn) Read(buffer []byte) (int, error) {
+	if !c.asked.Load() && c.server.stopping.Err() != nil {
+		return 0, io.EOF
+	}
+	if !c.identified && !c.refused {
+		c.identified = true
+		c.peer = c.server.directory.peer(c.credentials)
+		isStranger := c.server.roles(&c.peer, Ref{})&ownerOrHelpdesk == 0
+		if isStranger && !c.server.counter.estrange(c) {
+			return 0, io.EOF
+		}
+	}
+	n, err := c.Conn.Read(buffer)
+	if n > 0 && !c.asked.Load() {
+		c.asked.Store(true)
+	}
+	return n, err
+}
+
+// Write gives a caller that takes nothing the time that Limits names, then its connection is of no more use.
+func (c *conn) Write(data []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.server.limits.Write)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(data)
+}
+
+func (c *conn) Close() error {
+	c.server.counter.leave(c)
+	return c.Conn.Close()
+}
+
+// CloseWrite is what net/http does before it closes a connection on which a request is still being sent, so that the
+// answer arrives.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+type connKey struct{}
+
+// remember puts the connection where net/http lets a request find it again.
+func remember(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
