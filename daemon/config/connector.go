@@ -16,9 +16,12 @@ type connector struct {
 	keyFile, usersFile string
 }
 
-// connector gives the one that a table belongs to; several files may have parts of it. It is nil if it cannot have
-// that name.
+// connector gives the one that a table belongs to; several files may have parts of it. It is nil if v cannot be one.
 func (l *loader) connector(v value) *connector {
+	if _, ok := v.data.(map[string]any); !ok {
+		v.fail("must be a table")
+		return nil
+	}
 	if c := l.connectors[v.path]; c != nil {
 		return c
 	}

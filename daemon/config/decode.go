@@ -21,7 +21,7 @@ func (l *loader) settings() schema {
 		"network": tableOf(schema{
 			"proxy":    textOf(&c.Network.Proxy, proxyURL),
 			"no_proxy": textOf(&c.Network.NoProxy, printable),
-			"ca_file":  pathOf(&c.Network.CAFile),
+			"ca_file":  pathOf(&c.Network.CAFile, printable),
 			"language": textOf(&c.Network.Language, filled, languages),
 			"timeout":  durationOf(&c.Network.Timeout, time.Second, 900*time.Second),
 		}),
@@ -57,9 +57,9 @@ func (c *connector) settings() schema {
 		"enrol":                textOf(&c.enrol, oneOf("at_once", "on_request")),
 		"api_key":              secretOf(&c.APIKey),
 		"environment_key":      secretOf(&c.EnvironmentKey),
-		"environment_key_file": pathOf(&c.keyFile),
+		"environment_key_file": pathOf(&c.keyFile, filled, printable),
 		"integration_id":       textOf(&c.IntegrationID, filled, headerWord),
-		"users_file":           pathOf(&c.usersFile),
+		"users_file":           pathOf(&c.usersFile, filled, printable),
 		"users": func(v value) {
 			for _, user := range v.items() {
 				c.user(user)
@@ -205,11 +205,11 @@ func textOf(to *string, rules ...rule) func(value) {
 }
 
 // pathOf takes the path of a file; a relative one starts at the folder of the file that names it.
-func pathOf(to *string) func(value) {
+func pathOf(to *string, rules ...rule) func(value) {
 	return func(v value) {
-		path, ok := v.check(filled, printable)
+		path, ok := v.check(rules...)
 		if v.once() && ok {
-			if !filepath.IsAbs(path) {
+			if path != "" && !filepath.IsAbs(path) {
 				path = filepath.Join(v.text.dir, path)
 			}
 			*to = path

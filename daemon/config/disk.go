@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -53,10 +52,14 @@ type lookup struct {
 	sum           [sha256.Size]byte
 }
 
-// untrusted is the refusal of a file or folder by its rights.
-type untrusted struct{ path, reason string }
+// fileError is a file or folder that cannot be used. Its text goes behind the path.
+type fileError struct {
+	path, reason string
+	cause        error // nil: of our own
+}
 
-func (u *untrusted) Error() string { return u.reason }
+func (e *fileError) Error() string { return e.path + " " + e.reason }
+func (e *fileError) Unwrap() error { return e.cause }
 
 func newDisk(opts Options) *disk {
 	d := &disk{folders: map[string]error{}}
@@ -101,9 +104,7 @@ func (d *disk) content(name string, private bool) ([]byte, error) {
 	case err != nil:
 		return nil, cannotRead(path, err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("cannot read %s: it is no file but %s", path, kind(info.Mode()))
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("cannot read %s: it is larger than 1 MiB", path)
+		return nil, &fileError{path, "cannot be read: it is no file but " + kind(info.Mode()), nil}
 	}
 	if err := d.rights.check(path, info, private); err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ func (d *disk) content(name string, private bool) ([]byte, error) {
 	case err != nil:
 		return nil, cannotRead(path, err)
 	case len(data) > maxFile:
-		return nil, fmt.Errorf("cannot read %s: it is larger than 1 MiB", path)
+		return nil, &fileError{path, "cannot be read: it is larger than 1 MiB", nil}
 	}
 	return data, nil
 }
@@ -149,10 +150,10 @@ func (d *disk) resolve(name string) (string, error) {
 		}
 		return d.folders[path]
 	})
-	if _, refused := err.(*untrusted); err != nil && !refused {
+	if err != nil {
 		return "", cannotRead(path, err)
 	}
-	return path, err
+	return path, nil
 }
 
 // walk goes from the root to what path stands for, symbolic links followed, and shows visit each folder, link and
@@ -202,15 +203,21 @@ func split(path string) (root string, rest []string) {
 	return root, rest
 }
 
+// cannotRead says why the system does not give a file, unless the error does so already.
 func cannotRead(path string, err error) error {
+	var known *fileError
 	var at *fs.PathError
-	if errors.As(err, &at) {
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.As(err, &at):
 		err = at.Err // which repeats no path
 	}
+	reason := "cannot be read: " + err.Error()
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("cannot read %s: %w: the account that runs profitd must be able to read it", path, err)
+		reason += ": the account that runs profitd must be allowed to"
 	}
-	return fmt.Errorf("cannot read %s: %w", path, err)
+	return &fileError{path, reason, err}
 }
 
 func kind(mode fs.FileMode) string {

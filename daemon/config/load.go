@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/BurntSushi/toml"
 )
@@ -28,10 +29,10 @@ func Load(path string, opts Options) (*Config, error) {
 
 func loadFrom(from source, path string, opts Options) (*Config, error) {
 	host, _ := os.Hostname() // without one, the description is required
-	return load(from, path, cmp.Or(opts.Dir, filepath.Dir(path)), host)
+	return assemble(from, path, cmp.Or(opts.Dir, filepath.Dir(path)), host)
 }
 
-func load(from source, path, dir, host string) (*Config, error) {
+func assemble(from source, path, dir, host string) (*Config, error) {
 	l := &loader{
 		from: from, kept: &snapshot{Path: path, Dir: dir, Host: host}, config: defaults(host),
 		given: map[string]Pos{}, connectors: map[string]*connector{},
@@ -92,7 +93,7 @@ func (l *loader) read(name string, private, part bool) ([]byte, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte(bom))
 	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, fmt.Errorf("%s is empty: write it again, or take it away if it is not wanted", name)
+		return nil, &fileError{name, "is empty: write it again, or take it away if it is not wanted", nil}
 	}
 	return data, nil
 }
@@ -145,16 +146,20 @@ func (l *loader) parse(t *text) (tree map[string]any, ok bool) {
 }
 
 // word is as much of a parser's message as could be a part of a key to Profit.
-var word = regexp.MustCompile(`[\pL\pN]{3,}`)
+var word = regexp.MustCompile(`[\pL\pN]{4,}`)
 
 // masked takes out of a parser's message what stands as a value in the line it speaks of.
 func masked(message, line string) string {
-	if _, value, found := strings.Cut(line, "="); found {
-		line = value
-	}
-	line = strings.ToLower(line)
+	_, value, _ := strings.Cut(line, "=")
+	value = strings.ToLower(value)
+	message = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\ufffd'
+		}
+		return r
+	}, message)
 	return word.ReplaceAllStringFunc(message, func(w string) string {
-		if strings.Contains(line, strings.ToLower(w)) {
+		if strings.Contains(value, strings.ToLower(w)) {
 			return "…"
 		}
 		return w
@@ -172,11 +177,14 @@ func (l *loader) problem(at Pos, format string, args ...any) {
 	}
 }
 
-// refuse reports a file that cannot be read. A folder that is not trusted is reported once for all that lies in it.
+// refuse reports a file that cannot be used, where it is named. One that no setting names is reported by its own name;
+// a folder on the way to several of them once.
 func (l *loader) refuse(at Pos, err error) {
 	l.partial = true
-	if bad, ok := err.(*untrusted); ok && at.Line == 0 {
-		at.File = bad.path
+	var bad *fileError
+	if errors.As(err, &bad) && at.Line == 0 {
+		l.problem(Pos{File: bad.path}, "%s", bad.reason)
+		return
 	}
 	l.problem(at, "%s", err)
 }

@@ -174,11 +174,11 @@ func (s *scanner) key() (keys []string, offsets []int, ok bool) {
 		s.spaces()
 		offsets = append(offsets, s.at)
 		rest := s.text[s.at:]
-		length := bareLength(rest)
+		length, ok := bareLength(rest), true
 		if strings.HasPrefix(rest, `"`) || strings.HasPrefix(rest, "'") {
-			length = quotedLength(rest)
+			length, ok = quotedLength(rest)
 		}
-		if length == 0 {
+		if length == 0 || !ok {
 			return nil, nil, false
 		}
 		keys = append(keys, unquote(rest[:length]))
@@ -200,9 +200,9 @@ func (s *scanner) value(path string, depth int) bool {
 	case rest == "":
 		return false
 	case rest[0] == '"' || rest[0] == '\'':
-		length := quotedLength(rest)
+		length, ok := quotedLength(rest)
 		s.at += length
-		return length > 0
+		return ok
 	case rest[0] != '[' && rest[0] != '{': // a number, a date or a truth value: the parser's business
 		if end := strings.IndexAny(rest, ",]}#\n"); end >= 0 {
 			rest = rest[:end]
@@ -280,29 +280,29 @@ func bareLength(text string) int {
 	return len(text)
 }
 
-// quotedLength is the length of the string that text starts with, quotes included, or 0 if it does not end.
-func quotedLength(text string) int {
-	quote, long := text[:1], ""
-	if strings.HasPrefix(text, quote+quote+quote) {
-		long = quote + quote + quote
+// quotedLength is the length of the string that text starts with, quotes included. Without an end it goes as far as
+// it can, and is not ok.
+func quotedLength(text string) (length int, ok bool) {
+	quote := text[:1]
+	long := strings.HasPrefix(text, quote+quote+quote)
+	if long {
+		quote = text[:3]
 	}
-	for i := max(1, len(long)); i < len(text); i++ {
+	for i := len(quote); i < len(text); i++ {
 		switch {
-		case text[i] == '\\' && quote == `"`:
+		case text[i] == '\\' && quote[0] == '"':
 			i++
-		case long == "" && text[i] == '\n':
-			return 0
-		case long == "" && text[i] == quote[0]:
-			return i + 1
-		case long != "" && strings.HasPrefix(text[i:], long):
-			i += len(long)
-			for extra := 0; extra < 2 && i < len(text) && text[i] == quote[0]; extra++ {
-				i++ // the string may end in one or two quotes of its own
+		case text[i] == '\n' && !long:
+			return i, false
+		case strings.HasPrefix(text[i:], quote):
+			i += len(quote)
+			for extra := 0; long && extra < 2 && strings.HasPrefix(text[i:], quote[:1]); extra++ {
+				i++ // a long string may end in one or two quotes of its own
 			}
-			return i
+			return i, true
 		}
 	}
-	return 0
+	return len(text), false
 }
 
 // unquote gives a key's name. One with an escape that Go does not know keeps its spelling: its place is then that of

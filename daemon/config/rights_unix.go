@@ -93,7 +93,7 @@ func (r *rights) check(path string, info fs.FileInfo, private bool) error {
 	if reasons == nil {
 		return nil
 	}
-	return &untrusted{path, "cannot trust " + path + ": " + strings.Join(reasons, ", ") + "; run: " + strings.Join(commands, " && ")}
+	return &fileError{path, "cannot be trusted: " + strings.Join(reasons, ", ") + "; run: " + strings.Join(commands, " && "), nil}
 }
 
 // quote writes a path as a shell takes it.

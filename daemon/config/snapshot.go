@@ -41,13 +41,13 @@ func Restore(data []byte) (*Config, error) {
 	if err := json.Unmarshal(data, &kept); err != nil || len(kept.Files) == 0 {
 		return nil, fmt.Errorf("cannot restore the last good configuration: this is no snapshot of one")
 	}
-	return load(&kept, kept.Path, kept.Dir, kept.Host)
+	return assemble(&kept, kept.Path, kept.Dir, kept.Host)
 }
 
 // Parse reads one text as if it were config.toml and the only file there is. name stands in positions.
 func Parse(name string, text []byte) (*Config, error) {
 	host, _ := os.Hostname()
-	return load(&snapshot{Files: []file{{Name: name, Data: text}}}, name, filepath.Dir(name), host)
+	return assemble(&snapshot{Files: []file{{Name: name, Data: text}}}, name, filepath.Dir(name), host)
 }
 
 func (s *snapshot) read(name string, _ bool) ([]byte, error) {
