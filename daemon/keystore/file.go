@@ -6,7 +6,7 @@ import (
 )
 
 // tempPattern names files that are being written. Open deletes those that a crash left.
-const tempPattern = ".profitd-*.tmp"
+const tempPattern = ".keystore-*.tmp"
 
 // writeFile replaces dir/name by data, durably: after a crash at any moment the old file or the new one is there,
 // whole. Mode 0600.

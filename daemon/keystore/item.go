@@ -3,6 +3,8 @@ package keystore
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // maxKey keeps the name of a sealed record, in which a byte of the key may take three, within the 255 bytes of a
@@ -51,10 +53,13 @@ func decodeItem(key string, b []byte) (Item, error) {
 	return item, nil
 }
 
-// checkKey refuses keys that no store could keep.
+// checkKey refuses keys that not every store could keep: D-Bus knows only UTF-8 without NUL.
 func checkKey(key string) error {
 	if len(key) == 0 || len(key) > maxKey {
 		return fmt.Errorf("a keystore's key has 1 to %d bytes, not %d", maxKey, len(key))
+	}
+	if !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
+		return fmt.Errorf("a keystore's key is UTF-8 without NUL")
 	}
 	return nil
 }

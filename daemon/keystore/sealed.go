@@ -31,8 +31,6 @@ type sealed struct {
 // opening: status says it.
 func openSealed(stateDir, credentialsDir string, log *slog.Logger) (*sealed, error) {
 	s := &sealed{dir: recordsDir(stateDir), places: newKeyPlaces(stateDir, credentialsDir), log: log}
-	removeTemps(stateDir)
-	removeTemps(s.dir)
 	s.found = s.places.find()
 	if err := s.count(); err != nil {
 		return nil, err
@@ -198,7 +196,7 @@ func (s *sealed) probe() error {
 	if _, err := s.sealing(); err != nil {
 		return err
 	}
-	const name = ".profitd-probe.tmp"
+	const name = ".keystore-probe.tmp"
 	if err := writeFile(s.dir, name, make([]byte, probeSize)); err != nil {
 		return s.fileError(err)
 	}

@@ -123,11 +123,11 @@ func anyCharacters(t *testing.T, f Fixture) {
 // A key that no store could keep is refused by every call, as a mistake and not as a missing item.
 func badKeys(t *testing.T, f Fixture) {
 	ctx := t.Context()
-	for _, key := range []string{"", strings.Repeat("x", 81)} {
+	for _, key := range []string{"", strings.Repeat("x", 81), "\xff", "nul\x00"} {
 		_, getErr := f.Store.Get(ctx, key)
 		for _, err := range []error{f.Store.Put(ctx, keystore.Item{Key: key}), getErr, f.Store.Delete(ctx, key)} {
 			if err == nil || errors.Is(err, keystore.ErrNotFound) || errors.Is(err, keystore.ErrUnavailable) {
-				t.Errorf("key of %d bytes: %v", len(key), err)
+				t.Errorf("key %q: %v", key, err)
 			}
 		}
 	}
