@@ -162,17 +162,20 @@ func (c *connector) finishUser(u *User) {
 	}
 }
 
+// line is where a token comes from: a connector's Identity, without a user, and the user.
+type line struct{ connector, user string }
+
 // unique sees to it that no two lines stand for one token.
-func (c *connector) unique(identities map[string]Pos) {
+func (c *connector) unique(lines map[line]Pos) {
 	if c.BaseURL == "" || c.APIKey.IsZero() {
 		return
 	}
+	identity := Identity(&c.Connector, "")
 	for _, u := range c.Users {
-		identity := Identity(&c.Connector, u.ID)
-		if first, found := identities[identity]; found {
+		if first, found := lines[line{identity, u.ID}]; found {
 			c.l.problem(u.Pos, "%s.users has an id that stands at %s already, for the same environment and API key", dotted(c.path), first)
 			continue
 		}
-		identities[identity] = u.Pos
+		lines[line{identity, u.ID}] = u.Pos
 	}
 }

@@ -71,21 +71,21 @@ func newDisk(opts Options) *disk {
 
 func (d *disk) read(name string, private bool) ([]byte, error) {
 	data, err := d.content(name, private)
-	d.remember(lookup{name: name, private: private}, string(data), err)
+	d.remember(lookup{name: name, private: private}, data, err)
 	return data, err
 }
 
 func (d *disk) list(dir string) ([]string, error) {
 	names, err := d.names(dir)
-	d.remember(lookup{name: dir, list: true}, strings.Join(names, "\x00"), err)
+	d.remember(lookup{name: dir, list: true}, []byte(strings.Join(names, "\x00")), err)
 	return names, err
 }
 
-func (d *disk) remember(l lookup, found string, err error) {
+func (d *disk) remember(l lookup, found []byte, err error) {
 	if err != nil {
-		found = "error: " + err.Error()
+		found = []byte("error: " + err.Error())
 	}
-	l.sum = sha256.Sum256([]byte(found))
+	l.sum = sha256.Sum256(found)
 	d.seen = append(d.seen, l)
 }
 
