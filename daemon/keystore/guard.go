@@ -112,9 +112,10 @@ func outOfTime(ctx context.Context) error {
 	return fmt.Errorf("%w: it did not answer in time (%w)", ErrUnavailable, context.Cause(ctx))
 }
 
-// wrote remembers the outcome of a write for Status.
+// wrote remembers the outcome of a write for Status. An item that does not fit, or a caller that hangs up, says
+// nothing about the store.
 func (g *guard) wrote(err error) {
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) {
 		return
 	}
 	g.mu.Lock()

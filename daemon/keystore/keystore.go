@@ -56,7 +56,11 @@
 // token in it; that is not detected. Who can read the key file and the records has the tokens: the key file protects
 // backups of the records alone, the credential (host key or TPM) a stolen disk too. The stores of the system do not
 // authenticate records; there, a record whose content is not ours or belongs to another identity is lost.
-// Two state directories of one account share its secret-service, keychain or wincred, and an identity in both is one item.
+// Two state directories of one account share its secret-service, keychain or wincred: an identity in both is one item,
+// and moving the secrets of one away deletes those of the other. In those stores the label is not what their own
+// programs show: keyring shows the name of the item.
+//
+// What a Sealer sealed opens with the kind of store it was sealed with: after a move, seal anew.
 //
 // What is said here about keyring was read in and tried with its version 1.2.2; about systemd credentials in
 // systemd.exec(5) and systemd-creds(1); about Secret Service in the freedesktop.org specification 0.2.

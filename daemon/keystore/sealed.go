@@ -23,8 +23,10 @@ type sealed struct {
 	places keyPlaces
 	log    *slog.Logger
 
-	found  foundKeys
-	census map[keyID]int // number of records by the key that sealed them, when they were last counted
+	found foundKeys
+	// census is the number of records by the key that sealed them, when they were last counted, less those deleted
+	// since. Of keys that seal no more it is exact.
+	census map[keyID]int
 }
 
 // openSealed opens the records in stateDir/keystore. What is wrong with keys and records does not keep it from
@@ -168,14 +170,20 @@ func (s *sealed) get(key string) (Item, error) {
 }
 
 func (s *sealed) delete(key string) error {
+	id, idErr := s.recordKey(key)
 	err := s.fileError(os.Remove(s.path(key)))
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	if err == nil {
-		err = s.fileError(syncDir(s.dir))
+	if err != nil {
+		return err
 	}
-	return err
+	if idErr == nil && s.census[id] > 0 {
+		if s.census[id]--; s.census[id] == 0 {
+			delete(s.census, id)
+		}
+	}
+	return s.fileError(syncDir(s.dir))
 }
 
 func (s *sealed) list() ([]string, error) {

@@ -189,3 +189,37 @@ func TestSecretService(t *testing.T) {
 		}
 	})
 }
+
+// There and back again, with a keyring that is locked at the worst moment.
+func TestMoveToSecretService(t *testing.T) {
+	if !onPrivateBus(t) {
+		return
+	}
+	dir := t.TempDir()
+	start := func(backend string) keystore.Store { return open(t, keystore.Options{Backend: backend, Dir: dir}) }
+	wantIn := func(s keystore.Store, backend string, healthy bool) {
+		t.Helper()
+		for n := range 5 {
+			wantItem(t, s, keystoretest.Token(n))
+		}
+		if got := s.Status(t.Context()); got.Backend != backend || got.Healthy != healthy {
+			t.Fatalf("Status = %+v", got)
+		}
+	}
+	s := start("sealed")
+	for n := range 5 {
+		must(t, s.Put(t.Context(), keystoretest.Token(n)))
+	}
+	lockKeyring(t)
+	wantIn(start("secret-service"), "sealed", false)
+	unlockKeyring(t)
+	wantIn(start("secret-service"), "secret-service", true)
+	if _, err := os.Stat(record(dir, keystoretest.Token(1).Key)); err == nil {
+		t.Error("the sealed records are still there")
+	}
+	wantIn(start("auto"), "secret-service", true)
+	wantIn(start("sealed"), "sealed", true)
+	if out, err := exec.Command("secret-tool", "lookup", "profile", "profitd/"+keystoretest.Token(1).Key).Output(); err == nil {
+		t.Errorf("the keyring still has %s", out)
+	}
+}
