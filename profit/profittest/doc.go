@@ -13,7 +13,7 @@
 //	mail, err := p.WaitMail(ctx, "12345.jan")
 //
 // [NewProfit] is the same without sockets: an http.Handler, and [Profit.Transport] for an http.Client in the same
-// process. It works in a bubble of testing/synctest if it is made there, with that bubble's time.
+// process. It works in a bubble of testing/synctest, with that bubble's time, if it is made and closed there.
 //
 // One Profit is one environment. Any host name will do: through a proxy, the real ones as well, for which the server's
 // certificate is good.
