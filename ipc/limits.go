@@ -150,6 +150,7 @@ type conn struct {
 	refused    bool // its pool is: every request gets that for an answer
 
 	asked atomic.Bool // a byte of a request has come
+	call  call        // the one under way; net/http lets there be no more
 }
 
 // gate is the server's listener.

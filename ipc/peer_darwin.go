@@ -3,7 +3,6 @@ package ipc
 import (
 	"errors"
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,17 +10,9 @@ import (
 // credentialsOf asks the kernel who is at the other end of the connection. See LOCAL_PEERCRED and LOCAL_PEERPID in
 // unix(4); the first of the groups is the primary one, and there are at most 16.
 func credentialsOf(conn net.Conn) (credentials, error) {
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return credentials{}, errors.New("this connection has no credentials")
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return credentials{}, err
-	}
 	c := credentials{uid: noID, gid: noID}
 	var inner error
-	err = raw.Control(func(fd uintptr) {
+	err := control(conn, func(fd uintptr) {
 		var cred *unix.Xucred
 		cred, inner = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 		if inner != nil {

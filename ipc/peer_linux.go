@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,24 +15,28 @@ import (
 // credentialsOf asks the kernel who is at the other end of the connection: the process that connected, or, asked by a
 // client, the one that listens. See SO_PEERCRED in unix(7); SO_PEERGROUPS, of Linux 4.13, is documented nowhere.
 func credentialsOf(conn net.Conn) (credentials, error) {
-	var c credentials
-	err := control(conn, func(fd int) error {
-		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	// One variable for the closure, since this is done for each connection.
+	var found struct {
+		credentials
+		err error
+	}
+	err := control(conn, func(fd uintptr) {
+		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 		if err != nil {
-			return os.NewSyscallError("getsockopt SO_PEERCRED", err)
+			found.err = os.NewSyscallError("getsockopt SO_PEERCRED", err)
+			return
 		}
-		c = credentials{uid: cred.Uid, gid: cred.Gid, pid: int(cred.Pid)}
-		c.groups, err = peerGroups(fd)
-		return err
+		found.uid, found.gid, found.pid = cred.Uid, cred.Gid, int(cred.Pid)
+		found.groups, found.err = peerGroups(fd)
 	})
-	return c, err
+	return found.credentials, errors.Join(err, found.err)
 }
 
-func peerGroups(fd int) ([]uint32, error) {
+func peerGroups(fd uintptr) ([]uint32, error) {
 	for count := 32; ; {
 		groups := make([]uint32, count)
 		size := uint32(count) * 4
-		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
 			uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
 		switch errno {
 		case 0:
@@ -51,40 +54,22 @@ func peerGroups(fd int) ([]uint32, error) {
 // program returns the path of the program that connected, or nothing where that cannot be proved: a pidfd
 // (SO_PEERPIDFD, Linux 6.5) stands for the process itself, so while it lives its id is not another's.
 func program(conn net.Conn, pid int) (path string) {
-	_ = control(conn, func(fd int) error {
-		pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	_ = control(conn, func(fd uintptr) {
+		pidfd, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 		if err != nil {
-			return err
+			return
 		}
 		defer unix.Close(pidfd)
 		link, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
 		if err != nil {
-			return err
+			return
 		}
 		// A signal 0 that may not be sent was for a process that lives.
 		if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err == nil || errors.Is(err, unix.EPERM) {
 			path = link
 		}
-		return nil
 	})
 	return path
-}
-
-// control calls f with the connection's file descriptor.
-func control(conn net.Conn, f func(fd int) error) error {
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return errors.New("this connection has no credentials")
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
-		return err
-	}
-	return inner
 }
 
 // overflowUID and overflowGID are what the kernel calls everybody who has no number in our user namespace; see

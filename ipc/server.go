@@ -88,7 +88,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		panic("ipc: a Server serves what its own Serve accepts")
 	}
-	c := &call{server: s, conn: conn, peer: &conn.peer, w: w, r: r, route: &noRoute}
+	c := &conn.call
+	*c = call{server: s, conn: conn, peer: &conn.peer, w: w, r: r, route: &noRoute}
 	answer, err := c.run()
 	status := http.StatusOK
 	switch {
@@ -102,6 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.log.Debug("request", "account", c.peer.Account, "pid", c.peer.PID, "method", c.route.method,
 			"route", c.route.path, "entry", c.ref.String(), "status", status, "took", time.Since(started))
 	}
+	*c = call{} // nothing of it outlives it on an idle connection
 }
 
 // run makes the call and returns the body of its answer.
@@ -200,7 +202,9 @@ func (c *call) write(status int, contentType []string, body []byte) {
 	header := c.w.Header()
 	header["Content-Type"] = contentType
 	header["Cache-Control"] = noStore
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) > 1024 { // net/http itself counts an answer that fits into its buffer
+		header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(body) // a caller that has gone needs no answer
 }
