@@ -186,8 +186,11 @@ func (g *guard) Status(ctx context.Context) Status {
 
 // join makes one line of two remarks, either of which may be empty, and says nothing twice.
 func join(a, b string) string {
-	if a == "" || b == "" || strings.Contains(a, b) {
-		return a + b
+	switch {
+	case a == "":
+		return b
+	case strings.Contains(a, b):
+		return a
 	}
 	return a + "; " + b
 }

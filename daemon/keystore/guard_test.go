@@ -91,7 +91,7 @@ func TestStuck(t *testing.T) {
 				t.Errorf("Probe = %v", err)
 			}
 		}
-		if s := g.Status(t.Context()); s.Healthy || s.Backend != "memory" || !strings.Contains(s.Detail, "has not come back") {
+		if s := g.Status(t.Context()); s.Healthy || s.Backend != "memory" || !strings.Contains(s.Detail, "has not come back") || strings.Count(s.Detail, "in time") > 1 {
 			t.Errorf("Status = %+v", s)
 		}
 		if took := time.Since(began); took != 0 {

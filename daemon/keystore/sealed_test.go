@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/profitd/profitd/daemon/keystore"
 	"github.com/profitd/profitd/daemon/keystore/keystoretest"
@@ -142,7 +144,7 @@ func TestKill(t *testing.T) {
 	}
 	dir := t.TempDir()
 	durable := map[string]uint64{}
-	for round := range 25 {
+	for round := range 40 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
 		cmd.Env = append(os.Environ(), "KEYSTORE_TEST_WRITER="+dir)
 		out, err := cmd.StdoutPipe()
@@ -156,8 +158,9 @@ func TestKill(t *testing.T) {
 				t.Fatalf("the writer says: %s", lines.Text())
 			}
 			durable[key] = generation
-			if n == 3+round {
-				cmd.Process.Kill() // and read on: what it said before it died counts
+			if n == 3 {
+				// At any moment of the next writes; and read on: what it said before it died counts.
+				time.AfterFunc(rand.N(10*time.Millisecond), func() { cmd.Process.Kill() })
 			}
 		}
 		cmd.Wait()
@@ -196,9 +199,9 @@ func writeForEver(t *testing.T, dir string) {
 	}
 }
 
-// secretOf has another length for each generation, so that a mixture shows.
+// secretOf has another length for each generation, so that a mixture shows, and takes a while to write.
 func secretOf(generation uint64) []byte {
-	return bytes.Repeat([]byte{byte(generation)}, 100+int(generation*7919%20000))
+	return bytes.Repeat([]byte{byte(generation)}, 1<<20+int(generation*7919%20000))
 }
 
 // On a full disk the old record stays, whole; probing says that writing would fail, and status says why.
