@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -161,9 +162,15 @@ func TestBodyIsReadUpToALimit(t *testing.T) {
 		}
 		_ = z.Close()
 	}, nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	_, err := c.Version(t.Context(), mustToken(t))
+	runtime.ReadMemStats(&after)
 	if e := asError(t, err); e.Kind != profit.Garbled || !strings.Contains(e.Error(), "1 MiB") {
 		t.Errorf("%+v", e)
+	}
+	if taken := (after.TotalAlloc - before.TotalAlloc) >> 20; taken > 32 {
+		t.Errorf("it took %d MiB", taken)
 	}
 }
 

@@ -36,9 +36,9 @@ type soapRequest struct {
 // readSOAP reads a call. The function is named twice, by the header SOAPAction and in the body, and the parameters
 // have to be there in order.
 func (in *incoming) readSOAP(r *http.Request, body []byte) {
-	action, _ := strings.CutPrefix(strings.Trim(r.Header.Get("SOAPAction"), `"`), namespace+"/")
+	action, named := strings.CutPrefix(strings.Trim(r.Header.Get("SOAPAction"), `"`), namespace+"/")
 	parameters, known := functions[action]
-	if r.Method != http.MethodPost || !known {
+	if r.Method != http.MethodPost || !named || !known {
 		return
 	}
 	in.name = action
