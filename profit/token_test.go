@@ -87,7 +87,8 @@ func TestZeroToken(t *testing.T) {
 // Entries are compared by identity and generation: equal contents have to be equal values.
 func TestEqual(t *testing.T) {
 	a, b := mustToken(t), mustToken(t)
-	if a != b || profit.NewSecret("x"+tokenData) != profit.NewSecret("x"+tokenData) || profit.NewSecret("a") == profit.NewSecret("b") {
+	c, d := profit.NewSecret(apiKey), profit.NewSecret(strings.Clone(apiKey))
+	if a != b || c != d || c == profit.NewSecret("b") {
 		t.Error("equality does not follow the contents")
 	}
 }
