@@ -37,6 +37,11 @@ func invalid(detail, hint string) *Error { return NewError(InvalidRequest, detai
 
 // parse finds the route and reads path and query. Nothing here depends on which entries there are.
 func (c *call) parse() error {
+	if c.r.ContentLength != 0 { // also where nobody wants the body: net/http would wait for it
+		if err := c.conn.SetReadDeadline(time.Now().Add(c.server.limits.Body)); err != nil {
+			return err
+		}
+	}
 	switch {
 	case c.conn.refused:
 		c.w.Header().Set("Connection", "close")
@@ -235,9 +240,7 @@ func (c *call) body() ([]byte, error) {
 			return nil, invalid("The body is not declared as JSON.", "Send Content-Type: application/json.")
 		}
 	}
-	_ = c.conn.SetReadDeadline(time.Now().Add(c.server.limits.Body))
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	_ = c.conn.SetReadDeadline(time.Time{})
 	var excess *http.MaxBytesError
 	switch {
 	case errors.As(err, &excess):
@@ -246,7 +249,7 @@ func (c *call) body() ([]byte, error) {
 		c.w.Header().Set("Connection", "close")
 		return nil, invalid("The body did not come whole.", "Send as many bytes as Content-Length says, without pausing.")
 	}
-	return body, nil
+	return body, c.conn.SetReadDeadline(time.Time{}) // for the time that the call takes
 }
 
 // decodeObject is stricter than encoding/json, which takes a name in any case and the last of several.
