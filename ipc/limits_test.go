@@ -117,32 +117,6 @@ func TestClientStopsReading(t *testing.T) {
 	}
 }
 
-// Connections of one account beyond its share are told so, or closed when there are many; another account's calls,
-// and the connections that it has already, go on.
-func TestManyIdleConnections(t *testing.T) {
-	_, path := serve(t, onlyFor(otherUID), ServerOptions{})
-	owner := clientOn(t, func() net.Conn { return dialAs(t, path, otherUID, otherUID) })
-	if _, err := owner.Token(t.Context(), jan, TokenQuery{}); err != nil {
-		t.Fatal(err)
-	}
-	for range 2000 {
-		conn, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-	}
-	for range 3 {
-		if _, err := owner.Token(t.Context(), jan, TokenQuery{}); err != nil {
-			t.Errorf("on the old connection: %v", err)
-		}
-		owner.Close()
-		if _, err := owner.Token(t.Context(), jan, TokenQuery{}); err != nil {
-			t.Errorf("on a new connection: %v", err)
-		}
-	}
-}
-
 // What is beyond an account's share is answered with 429, and works again when connections are closed.
 func TestConnectionsPerAccount(t *testing.T) {
 	for name, test := range map[string]struct {
