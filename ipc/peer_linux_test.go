@@ -193,7 +193,7 @@ func TestProcessDiesBeforeItAsks(t *testing.T) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
 	defer ours.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestProcessThatConnects$")
-	child.Env = append(os.Environ(), "IPC_TEST_SOCKET="+path)
+	child.Env = append(os.Environ(), "IPC_TEST_SOCKET="+path, "GORACE=atexit_sleep_ms=0")
 	child.ExtraFiles = []*os.File{theirs}
 	stdin, err := child.StdinPipe()
 	if err != nil {

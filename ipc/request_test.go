@@ -16,6 +16,7 @@ import (
 func exchange(t testing.TB, path, request string) (*http.Response, string) {
 	t.Helper()
 	conn := connect(t, path)
+	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,10 @@ var tokenQuery = []string{"wait", "until", "method", "url"}
 func status(c *call) (any, error) {
 	status, err := c.server.backend.Status(c.server.running, c.peer)
 	status.API = []string{"v1"}
+	status.Configuration.Files = present(status.Configuration.Files)
+	if status.Entries == nil {
+		status.Entries = map[State]int{}
+	}
 	if c.server.version != "" {
 		status.Version = c.server.version
 	}
@@ -52,7 +56,7 @@ func status(c *call) (any, error) {
 }
 
 func whoami(c *call) (any, error) {
-	answer := Whoami{Accounts: c.peer.Accounts, Groups: c.peer.Groups, PID: c.peer.PID, Roles: []string{}}
+	answer := Whoami{Accounts: c.peer.Accounts, Groups: present(c.peer.Groups), PID: c.peer.PID, Roles: []string{}}
 	answer.Program = program(c.conn.Conn, c.peer.PID)
 	roles := c.server.roles(c.peer, Ref{})
 	if roles&Owner != 0 {
@@ -66,10 +70,15 @@ func whoami(c *call) (any, error) {
 
 func entries(c *call) (any, error) {
 	list, err := c.server.backend.Entries(c.server.running, c.peer)
+	return EntryList{Entries: present(list)}, err
+}
+
+// present returns a list that is [] in JSON, not null, when it is empty.
+func present[T any](list []T) []T {
 	if list == nil {
-		list = []Entry{}
+		return []T{}
 	}
-	return EntryList{Entries: list}, err
+	return list
 }
 
 func token(c *call) (any, error) {

@@ -46,7 +46,7 @@ func (s *stream) serve(ctx context.Context) error {
 	return s.server.backend.Watch(ctx, s.peer, s.send)
 }
 
-// heartbeat shows a quiet stream to be alive, and finds out when its reader is not.
+// heartbeat shows a quiet stream to be alive, and ends one whose reader is not, or has lost its rights.
 func (s *stream) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(s.server.limits.Heartbeat)
 	defer tick.Stop()
@@ -55,7 +55,7 @@ func (s *stream) heartbeat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if s.write([]byte(": heartbeat\n\n")) != nil {
+			if !s.allowed(Ref{}) || s.write([]byte(": heartbeat\n\n")) != nil {
 				s.cancel()
 			}
 		}
@@ -64,7 +64,10 @@ func (s *stream) heartbeat(ctx context.Context) {
 
 // send writes an event, if at this moment the caller may see it.
 func (s *stream) send(event Event) error {
-	name, data := snapshotEvent, any(EntryList{Entries: event.Snapshot})
+	if !s.allowed(Ref{}) {
+		return errNoLongerAllowed
+	}
+	name, data := snapshotEvent, any(EntryList{Entries: present(event.Snapshot)})
 	switch {
 	case event.Entry != nil:
 		if !s.allowed(Ref{event.Entry.Connector, event.Entry.User}) {
@@ -73,8 +76,6 @@ func (s *stream) send(event Event) error {
 		name, data = entryEvent, event.Entry
 	case event.Removed != "":
 		name, data = removedEvent, removedData{event.Removed}
-	case event.Snapshot == nil:
-		data = EntryList{Entries: []Entry{}}
 	}
 	text, err := encode(data) // which ends in a newline and has no other
 	if err != nil {
@@ -84,9 +85,6 @@ func (s *stream) send(event Event) error {
 }
 
 func (s *stream) write(text []byte) error {
-	if !s.allowed(Ref{}) {
-		return errNoLongerAllowed
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.answered {
