@@ -208,3 +208,15 @@ func connect(t testing.TB, path string) net.Conn {
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
+
+// memoryBackend answers as the daemon does: from memory, with a token that is encoded.
+type memoryBackend struct {
+	*fakeBackend
+	token *Token
+}
+
+func (m memoryBackend) Roles(*Peer, Ref) Role { return Owner }
+
+func (m memoryBackend) Token(context.Context, *Peer, Ref, TokenQuery) (*Token, error) {
+	return m.token, nil
+}

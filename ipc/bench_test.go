@@ -5,7 +5,6 @@ package ipc
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -126,18 +125,6 @@ func compare(b *testing.B, all []contender, start func(*testing.B, contender) fu
 	b.ReportMetric(float64(allocs[0])/count, "allocs/token")
 	b.ReportMetric(float64(times[0])/float64(times[1]), "x-net/http")
 	b.ReportMetric(float64(allocs[0])/float64(allocs[1]), "x-net/http-allocs")
-}
-
-// memoryBackend answers as the daemon does: from memory, with a token that is encoded.
-type memoryBackend struct {
-	*fakeBackend
-	token *Token
-}
-
-func (m memoryBackend) Roles(*Peer, Ref) Role { return Owner }
-
-func (m memoryBackend) Token(context.Context, *Peer, Ref, TokenQuery) (*Token, error) {
-	return m.token, nil
 }
 
 func emptyServer(b *testing.B) string {

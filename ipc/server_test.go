@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -287,6 +288,7 @@ func TestHTTP10(t *testing.T) {
 	_, path := serve(t, newBackend(Owner), ServerOptions{})
 	conn := connect(t, path)
 	io.WriteString(conn, "GET /v1/tokens/payroll/12345.jan HTTP/1.0\r\n\r\n")
+	conn.(*net.UnixConn).CloseWrite() // as nc -N and socat do
 	answer, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatal(err)
@@ -302,6 +304,20 @@ func TestHTTP10(t *testing.T) {
 	}
 	if !bytes.Contains(body, []byte("<token><version>")) {
 		t.Error("the token is escaped: no match for a shell's grep or sed")
+	}
+}
+
+// A token that was encoded beforehand is answered no differently.
+func TestEncodedToken(t *testing.T) {
+	_, path := serve(t, newBackend(Owner), ServerOptions{})
+	_, plain := exchange(t, path, "GET /v1/tokens/payroll/12345.jan HTTP/1.0\r\n\r\n")
+	token := janToken()
+	if err := token.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	_, path = serve(t, memoryBackend{newBackend(Owner), token}, ServerOptions{})
+	if _, encoded := exchange(t, path, "GET /v1/tokens/payroll/12345.jan HTTP/1.0\r\n\r\n"); encoded != plain {
+		t.Errorf("%s instead of %s", encoded, plain)
 	}
 }
 
