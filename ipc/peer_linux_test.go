@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -232,6 +233,7 @@ func TestProcessDiesBeforeItAsks(t *testing.T) {
 	}
 	stdin.Close()
 	child.Wait()
+	reuse(t, child.Process.Pid)
 	after, err := client.Whoami(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -239,6 +241,28 @@ func TestProcessDiesBeforeItAsks(t *testing.T) {
 	if after.Program != "" || !slices.Equal(after.Accounts, while.Accounts) {
 		t.Errorf("when it has ended: %+v", after)
 	}
+}
+
+// reuse gives the process id to another process, where the kernel lets itself be told which id is next.
+func reuse(t *testing.T, pid int) {
+	t.Helper()
+	for range 100 {
+		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0); err != nil {
+			t.Logf("its id is not used again: %v", err)
+			return
+		}
+		next := exec.Command("sleep", "60")
+		if err := next.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if next.Process.Pid == pid {
+			t.Cleanup(func() { next.Process.Kill(); next.Wait() })
+			return
+		}
+		next.Process.Kill()
+		next.Wait()
+	}
+	t.Log("its id is not used again: other processes were faster")
 }
 
 // TestProcessThatConnects is the child of the test above.
