@@ -30,11 +30,7 @@ const (
 
 // dialAs connects as another account. The kernel gives every thread credentials of its own: this one changes them
 // without libc, which would change all threads', and is thrown away.
-func dialAs(t testing.TB, path string, uid, gid int, groups ...uint32) net.Conn {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can call as another account")
-	}
+func dialAs(path string, uid, gid int, groups ...uint32) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
 		err  error
@@ -60,18 +56,19 @@ func dialAs(t testing.TB, path string, uid, gid int, groups ...uint32) net.Conn 
 		done <- result{conn, err}
 	}()
 	got := <-done
-	if got.err != nil {
-		t.Fatal(got.err)
-	}
-	t.Cleanup(func() { got.conn.Close() })
-	return got.conn
+	return got.conn, got.err
 }
 
-// clientOn returns a client that calls over connections of its own making.
-func clientOn(t testing.TB, dial func() net.Conn) *Client {
-	client := NewClient(ClientOptions{Socket: "given"})
-	client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return dial(), nil }
-	t.Cleanup(client.Close)
+// clientAs returns a client that calls as another account.
+func clientAs(t testing.TB, path string, uid, gid int, groups ...uint32) *Client {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can call as another account")
+	}
+	client := newClient(t, path)
+	client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		return dialAs(path, uid, gid, groups...)
+	}
 	return client
 }
 
@@ -90,11 +87,11 @@ func onlyFor(uid int) *fakeBackend {
 // Somebody else's token is somebody else's, also for root.
 func TestAnotherAccount(t *testing.T) {
 	_, path := serve(t, onlyFor(otherUID), ServerOptions{})
-	owner := clientOn(t, func() net.Conn { return dialAs(t, path, otherUID, otherUID) })
+	owner := clientAs(t, path, otherUID, otherUID)
 	if _, err := owner.Token(t.Context(), jan, TokenQuery{}); err != nil {
 		t.Errorf("the owner: %v", err)
 	}
-	another := clientOn(t, func() net.Conn { return dialAs(t, path, strangerUID, strangerUID) })
+	another := clientAs(t, path, strangerUID, strangerUID)
 	_, err := another.Token(t.Context(), jan, TokenQuery{})
 	wantCode(t, err, Denied)
 	_, err = newClient(t, path).Token(t.Context(), jan, TokenQuery{})
@@ -105,7 +102,7 @@ func TestAnotherAccount(t *testing.T) {
 // and the connections that it has already, go on.
 func TestManyIdleConnections(t *testing.T) {
 	_, path := serve(t, onlyFor(otherUID), ServerOptions{})
-	owner := clientOn(t, func() net.Conn { return dialAs(t, path, otherUID, otherUID) })
+	owner := clientAs(t, path, otherUID, otherUID)
 	if _, err := owner.Token(t.Context(), jan, TokenQuery{}); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +127,7 @@ func TestManyIdleConnections(t *testing.T) {
 // The account that everybody of another user namespace seems to be is nobody.
 func TestOverflowAccount(t *testing.T) {
 	_, path := serve(t, newBackend(Owner|Helpdesk), ServerOptions{})
-	client := clientOn(t, func() net.Conn { return dialAs(t, path, int(overflowUID()), int(overflowGID())) })
+	client := clientAs(t, path, int(overflowUID()), int(overflowGID()))
 	_, err := client.Status(t.Context())
 	wantCode(t, err, Unidentified)
 	_, err = client.Token(t.Context(), jan, TokenQuery{})
@@ -140,7 +137,7 @@ func TestOverflowAccount(t *testing.T) {
 // All forms that a configuration line could name, and groups from the kernel, primary and supplementary.
 func TestWhoami(t *testing.T) {
 	_, path := serve(t, newBackend(Owner), ServerOptions{})
-	client := clientOn(t, func() net.Conn { return dialAs(t, path, strangerUID, 54323, 0, 54324, overflowGID()) })
+	client := clientAs(t, path, strangerUID, 54323, 0, 54324, overflowGID())
 	me, err := client.Whoami(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -159,6 +156,9 @@ func TestWhoami(t *testing.T) {
 
 // More groups than fit where they are first looked for.
 func TestManyGroups(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can call as another account")
+	}
 	listener, err := net.Listen("unix", socketPath(t))
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,11 @@ func TestManyGroups(t *testing.T) {
 	for gid := range uint32(1000) {
 		groups = append(groups, 100000+gid)
 	}
-	dialAs(t, listener.Addr().String(), strangerUID, strangerUID, groups...)
+	caller, err := dialAs(listener.Addr().String(), strangerUID, strangerUID, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Close()
 	conn, err := listener.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +226,8 @@ func TestProcessDiesBeforeItAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	file.Close()
-	client := clientOn(t, func() net.Conn { return conn })
+	client := newClient(t, path)
+	client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 
 	while, err := client.Whoami(t.Context())
 	if err != nil {
