@@ -1,0 +1,161 @@
+package enrol
+
+import (
+	"container/heap"
+	"time"
+)
+
+// agenda is a heap of entries, the one whose time comes first on top.
+type agenda []*entry
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].wake.Before(a[j].wake) }
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].index, a[j].index = i, j
+}
+
+func (a *agenda) Push(x any) {
+	x.(*entry).index = len(*a)
+	*a = append(*a, x.(*entry))
+}
+
+func (a *agenda) Pop() any {
+	last := (*a)[len(*a)-1]
+	(*a)[len(*a)-1] = nil
+	*a = (*a)[:len(*a)-1]
+	last.index = -1
+	return last
+}
+
+// planLocked puts the entry on the agenda at the time of what is due next, or takes it off.
+func (e *Enroller) planLocked(x *entry) {
+	x.wake = e.dueAtLocked(x)
+	switch {
+	case x.wake.IsZero() && x.index >= 0:
+		heap.Remove(&e.agenda, x.index)
+	case x.wake.IsZero():
+	case x.index >= 0:
+		heap.Fix(&e.agenda, x.index)
+	default:
+		heap.Push(&e.agenda, x)
+	}
+}
+
+// dueAtLocked is when something is to be done about the entry; zero: nothing that time brings.
+func (e *Enroller) dueAtLocked(x *entry) time.Time {
+	var due time.Time
+	at := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	if x.unsaved {
+		at(x.saveAt)
+	}
+	if e.policy.Retention == 0 {
+		return due // no configuration yet
+	}
+	if !x.rec.OrphanedAt.IsZero() {
+		if x.sync == nil {
+			at(later(x.rec.OrphanedAt.Add(e.policy.Retention), x.syncAt))
+		}
+		return due
+	}
+	if x.unread {
+		at(e.readAt)
+		return due
+	}
+	if x.sync == nil && x.unsynced() {
+		at(later(x.rec.Since, x.syncAt))
+	}
+	if x.queued {
+		return due
+	}
+	if x.request == nil && !x.trying && (x.rec.State == Requesting || x.rec.State == Blocked) {
+		at(x.rec.NextAttemptAt)
+	}
+	if x.verifiable() {
+		at(x.verifyAt)
+	}
+	return due
+}
+
+// waitLocked is how long Run may sleep.
+func (e *Enroller) waitLocked(now time.Time) time.Duration {
+	if len(e.agenda) == 0 {
+		return 24 * time.Hour
+	}
+	return max(0, e.agenda[0].wake.Sub(now))
+}
+
+// workLocked starts what is due.
+func (e *Enroller) workLocked(now time.Time) {
+	for len(e.agenda) > 0 && !e.agenda[0].wake.After(now) && !e.closed {
+		x := e.agenda[0]
+		heap.Pop(&e.agenda)
+		e.attendLocked(x, now)
+		if x.index < 0 && e.entries[x.key] == x {
+			e.planLocked(x)
+		}
+	}
+}
+
+// attendLocked starts the first thing that is due for the entry, and moves on what would be due again at once.
+func (e *Enroller) attendLocked(x *entry, now time.Time) {
+	isDue := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+	switch {
+	case x.unsaved && isDue(x.saveAt):
+		e.settleLocked(x, func(*record) {})
+	case !x.rec.OrphanedAt.IsZero():
+		e.syncLocked(x)
+	case x.unread:
+		if isDue(e.readAt) {
+			e.readAt = now.Add(keystoreRetry)
+			e.startLocked(func() { e.readAll(e.life) })
+		}
+	case x.sync == nil && x.unsynced() && !x.syncAt.After(now):
+		e.syncLocked(x)
+	case x.request == nil && !x.trying && x.rec.State != Active && isDue(x.rec.NextAttemptAt):
+		e.queueLocked(x, now, e.requestLocked)
+	case x.verifiable() && isDue(x.verifyAt):
+		e.queueLocked(x, now, e.verifyLocked)
+	}
+}
+
+// verifiable tells whether there is a token to ask Profit about, and nobody is asking.
+func (x *entry) verifiable() bool {
+	return x.verifying == nil && !x.held.IsZero() && x.rec.Holds >= x.rec.Floor
+}
+
+// queueLocked starts a call of Profit, or lets the entry wait until its environment is less busy.
+func (e *Enroller) queueLocked(x *entry, now time.Time, call func(*entry, time.Time)) {
+	environment := x.conf.BaseURL
+	if e.running[environment] >= callsAtOnce {
+		x.queued = true
+		e.queues[environment] = append(e.queues[environment], x)
+		return
+	}
+	call(x, now)
+}
+
+// callProfitLocked runs an automatic call within the environment's limit, and then lets the next entry in.
+func (e *Enroller) callProfitLocked(x *entry, call func()) bool {
+	environment := x.conf.BaseURL
+	started := e.startLocked(func() {
+		call()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.running[environment]--
+		if queue := e.queues[environment]; len(queue) > 0 {
+			e.queues[environment] = queue[1:]
+			queue[0].queued = false
+			e.planLocked(queue[0])
+			e.poke()
+		}
+	})
+	if started {
+		e.running[environment]++
+	}
+	return started
+}

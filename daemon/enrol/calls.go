@@ -1,0 +1,247 @@
+package enrol
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/profitd/profitd/profit"
+)
+
+// requestLocked asks Profit for a code, if every limit allows it now; else it puts the attempt off.
+func (e *Enroller) requestLocked(x *entry, now time.Time) {
+	if x.rec.State == Blocked {
+		e.settleLocked(x, func(r *record) {
+			r.RequestedBy = ""
+			r.on(due, now)
+		})
+	}
+	automatic := x.rec.RequestedBy == ""
+	allowed := later(now, e.patient[x.conf.BaseURL])
+	if automatic {
+		allowed = later(allowed, e.automaticAllowedAtLocked(x, now))
+	}
+	if allowed.After(now) {
+		e.settleLocked(x, func(r *record) { r.NextAttemptAt = allowed })
+		return
+	}
+	intent := func(r *record) {
+		r.Sending, r.Spreading, r.RequestedAt = true, false, now
+		if automatic {
+			r.LastAutomatic = now
+		}
+	}
+	if err := e.commitLocked(x, intent); err != nil {
+		e.settleLocked(x, func(r *record) { r.NextAttemptAt = now.Add(keystoreRetry) })
+		return
+	}
+	client, user, generation := x.conf.Client, x.rec.User, x.rec.Generation
+	done := make(chan struct{})
+	x.request = done
+	started := e.callProfitLocked(x, func() {
+		err := client.RequestOTP(e.life, user)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		close(done)
+		x.request = nil
+		if e.life.Err() != nil {
+			return // the record says that a request was under way: the next start knows what that means
+		}
+		if x.rec.Generation == generation && x.rec.Sending {
+			e.settleLocked(x, func(r *record) { e.answeredLocked(x, r, err, time.Now()) })
+		}
+		e.planLocked(x)
+	})
+	if !started {
+		close(done)
+		x.request = nil
+	}
+}
+
+// answeredLocked is what Profit's answer to a request for a code means.
+func (e *Enroller) answeredLocked(x *entry, r *record, err error, now time.Time) {
+	r.Sending = false
+	var failure *profit.Error
+	switch {
+	case err == nil:
+		r.on(sent, now)
+		r.Mail, r.Message, r.LogReference = "sent", "Profit has mailed an activation code to this user.", ""
+		if isTrouble(r.Reason) {
+			r.Reason = ReasonNew
+		}
+		return
+	case !errors.As(err, &failure):
+		failure = &profit.Error{Op: "ask for a code", Kind: profit.Unreachable, Err: err}
+	}
+	r.LogReference = failure.LogReference
+	if failure.Reached == profit.Maybe {
+		r.on(unanswered, now)
+		r.perhapsMailed()
+		return
+	}
+	r.Reason, r.Message = reasonOf(failure), failure.Error()
+	if r.RequestedBy == "" {
+		r.LastAutomatic = time.Time{} // no mail went out
+	}
+	if !failure.Temporary() {
+		r.on(refused, now)
+		r.NextAttemptAt = now.Add(blockedRetry)
+		return
+	}
+	r.on(failed, now)
+	r.NextAttemptAt = later(now.Add(backOff(r.Failures)), e.waitForLocked(x, r, failure, now))
+	r.Failures++
+}
+
+// waitForLocked keeps a wait that Profit has told, for the whole environment.
+func (e *Enroller) waitForLocked(x *entry, r *record, failure *profit.Error, now time.Time) time.Time {
+	if !failure.RetryAt.After(now) {
+		return time.Time{}
+	}
+	until := failure.RetryAt
+	if latest := now.Add(longestWait); until.After(latest) {
+		until = latest
+	}
+	r.NotBefore = until
+	e.patient[x.conf.BaseURL] = later(e.patient[x.conf.BaseURL], until)
+	return until
+}
+
+// reasonOf names Profit's refusal in one word.
+func reasonOf(failure *profit.Error) string {
+	switch failure.Kind {
+	case profit.Unauthorized:
+		return ReasonWrongKey
+	case profit.IPRestricted:
+		return ReasonIPRestricted
+	case profit.Maintenance, profit.Failed:
+		return ReasonMaintenance
+	case profit.TLS:
+		return ReasonTLS
+	case profit.Unreachable, profit.Interrupted:
+		return ReasonUnreachable
+	}
+	return ReasonRefusedByProfit
+}
+
+// isTrouble tells whether a reason speaks of the last attempt, not of why there is an enrolment.
+func isTrouble(reason string) bool {
+	switch reason {
+	case ReasonNew, ReasonReset, ReasonRefusedToken, ReasonExpiring, ReasonKeyLost:
+		return false
+	}
+	return true
+}
+
+// verifyLocked asks Profit whether it takes the token, and when it expires. An answer counts for the token that was
+// asked about and for no other.
+func (e *Enroller) verifyLocked(x *entry, now time.Time) {
+	client, token, generation := x.conf.Client, x.held, x.rec.Holds
+	done := make(chan struct{})
+	x.verifying = done
+	started := e.callProfitLocked(x, func() {
+		_, err := client.Version(e.life, token)
+		var info *profit.MetaInfo
+		if err == nil {
+			if answer, err := client.MetaInfo(e.life, token); err == nil {
+				info = &answer
+			}
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		close(done)
+		x.verifying = nil
+		if e.life.Err() == nil && x.rec.Holds == generation && x.held == token {
+			e.verifiedLocked(x, err, info, time.Now())
+		}
+		e.planLocked(x)
+		e.poke()
+	})
+	if !started {
+		close(done)
+		x.verifying = nil
+	}
+}
+
+// verifiedLocked is what the answer to a verification means.
+func (e *Enroller) verifiedLocked(x *entry, err error, info *profit.MetaInfo, now time.Time) {
+	var failure *profit.Error
+	refusal := errors.As(err, &failure) && failure.Kind == profit.Unauthorized
+	switch {
+	case err == nil:
+		x.suspectAt = time.Time{}
+		x.verifyAt = now.Add(verifyEvery + rand.N(time.Hour))
+		e.acceptedLocked(x, info, now)
+	case !refusal:
+		x.verifyAt = now.Add(verifyRefused)
+		if !x.suspectAt.IsZero() {
+			x.verifyAt = now.Add(verifyPause)
+		}
+	case x.rec.Refused:
+		x.verifyAt = now.Add(verifyRefused)
+	case x.suspectAt.IsZero() || now.Sub(x.suspectAt) < refusalsApart:
+		if x.suspectAt.IsZero() {
+			x.suspectAt = now
+		}
+		x.verifyAt = x.suspectAt.Add(refusalsApart)
+	default:
+		x.suspectAt = time.Time{}
+		x.verifyAt = now.Add(verifyRefused)
+		e.settleLocked(x, func(r *record) { e.condemnedLocked(x, r, now) })
+	}
+}
+
+// acceptedLocked is Profit taking the token.
+func (e *Enroller) acceptedLocked(x *entry, info *profit.MetaInfo, now time.Time) {
+	again := x.rec.Refused
+	expiryChanged := info != nil && !info.Expiry.Equal(x.rec.ExpiresAt)
+	if !again && !expiryChanged && !x.rec.expiresSoon(now) {
+		return
+	}
+	e.settleLocked(x, func(r *record) {
+		if expiryChanged {
+			r.ExpiresAt = info.Expiry
+		}
+		if again {
+			r.Refused = false
+			r.becomeActive(tokenAccepted, now)
+		}
+		if r.State == Active && !r.OnRequest && r.expiresSoon(now) {
+			r.RequestedBy = ""
+			r.on(expiring, now)
+			r.Reason, r.Message = ReasonExpiring, "The token expires soon; a new one is being asked for, and the old one is served meanwhile."
+			e.automaticLocked(x, r, now)
+		}
+	})
+}
+
+// expiresSoon tells whether it is time for a new token: a week before the end, or when four fifths of a short life
+// are over.
+func (r *record) expiresSoon(now time.Time) bool {
+	if r.ExpiresAt.IsZero() {
+		return false
+	}
+	return r.ExpiresAt.Sub(now) < min(renewBefore, r.ExpiresAt.Sub(r.IssuedAt)/5)
+}
+
+// condemnedLocked is Profit having refused the token twice.
+func (e *Enroller) condemnedLocked(x *entry, r *record, now time.Time) {
+	r.Refused = true
+	if r.State != Active {
+		return // a new enrolment is under way already
+	}
+	r.RequestedBy = ""
+	if now.Sub(x.rejectedAt) < verifyPause {
+		r.RequestedBy = x.rejectedBy
+	}
+	r.on(tokenRefused, now)
+	r.Reason, r.Message = ReasonRefusedToken, "Profit no longer takes the token; a new one is needed."
+	switch {
+	case r.State != Requesting:
+	case r.RequestedBy == "":
+		e.automaticLocked(x, r, now)
+	default:
+		r.NextAttemptAt = r.askedAllowedAt(now)
+		r.countAsked(r.NextAttemptAt)
+	}
+}
