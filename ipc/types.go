@@ -36,7 +36,7 @@ func (r Ref) String() string {
 
 // Entry is what people and programs may know about one user of one connector. It never holds a secret.
 type Entry struct {
-	ID          string `json:"id"` // stable while connector and user keep their names
+	ID          string `json:"id"` // stable while environment, API key and user stay the same
 	Connector   string `json:"connector"`
 	Description string `json:"description"`
 	Environment string `json:"environment"`

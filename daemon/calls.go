@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/profitd/profitd/daemon/enrol"
+	"github.com/profitd/profitd/ipc"
+	"github.com/profitd/profitd/profit"
+)
+
+// entryFor finds the entry of a call about it. What a template makes comes into being when its owner calls.
+func (d *Daemon) entryFor(ctx context.Context, peer *ipc.Peer, ref ipc.Ref) (*entry, error) {
+	f := d.inForce.Load()
+	if x := f.find(ref); x != nil {
+		return x, nil
+	}
+	if !f.owns(peer, ref) {
+		return nil, noSuchEntry
+	}
+	x, err := d.make(ctx, ref)
+	if err != nil {
+		return nil, problem(err)
+	}
+	if x == nil {
+		return nil, noSuchEntry
+	}
+	return x, nil
+}
+
+// entryNow is the answer of a call about an entry.
+func (d *Daemon) entryNow(peer *ipc.Peer, view *enrol.View, err error) (ipc.Entry, error) {
+	if err != nil {
+		return ipc.Entry{}, problem(err)
+	}
+	return d.inForce.Load().entry(view, d.Roles(peer, ipc.Ref{})&ipc.Helpdesk != 0), nil
+}
+
+// Code asks Profit for a (new) code.
+func (d *Daemon) Code(ctx context.Context, peer *ipc.Peer, ref ipc.Ref) (ipc.Entry, error) {
+	x, err := d.entryFor(ctx, peer, ref)
+	if err != nil {
+		return ipc.Entry{}, err
+	}
+	d.log.Info("a code is asked for", "connector", ref.Connector, "user", ref.User, "by", peer.Account)
+	view, err := d.enrol.Code(ctx, x.key, peer.Account)
+	return d.entryNow(peer, view, err)
+}
+
+// Activate trades a code for the token.
+func (d *Daemon) Activate(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, code ipc.ActivationCode) (ipc.Entry, error) {
+	x, err := d.entryFor(ctx, peer, ref)
+	if err != nil {
+		return ipc.Entry{}, err
+	}
+	view, err := d.enrol.Activate(ctx, x.key, profit.NewSecret(code.Reveal()), peer.Account)
+	return d.entryNow(peer, view, err)
+}
+
+// Reject has the token verified that an application says Profit refuses.
+func (d *Daemon) Reject(ctx context.Context, peer *ipc.Peer, ref ipc.Ref) (ipc.Entry, error) {
+	x, err := d.entryFor(ctx, peer, ref)
+	if err != nil {
+		return ipc.Entry{}, err
+	}
+	view, err := d.enrol.Reject(ctx, x.key, peer.Account)
+	return d.entryNow(peer, view, err)
+}
+
+// Reset throws the token away and begins anew. An orphan can be reset too: then nothing begins.
+func (d *Daemon) Reset(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, request ipc.ResetRequest) (ipc.Receipt, error) {
+	key := d.orphan(ref)
+	if x := d.inForce.Load().find(ref); x != nil || key == "" {
+		x, err := d.entryFor(ctx, peer, ref)
+		if err != nil {
+			return ipc.Receipt{}, err
+		}
+		key = x.key
+	}
+	if !request.DryRun {
+		d.log.Info("reset", "connector", ref.Connector, "user", ref.User, "by", peer.Account,
+			"revoke", request.Revoke, "enrol", request.Enrol)
+	}
+	done, err := d.enrol.Reset(ctx, key, request.Revoke, request.Enrol, request.DryRun, peer.Account)
+	if err != nil {
+		return ipc.Receipt{}, problem(err)
+	}
+	receipt := ipc.Receipt{
+		DryRun: request.DryRun, DeletedHere: done.DeletedHere, DeletedInProfit: done.DeletedInProfit,
+		LeftInProfit: leftInProfit(done, request),
+	}
+	receipt.Before, _ = d.entryNow(peer, done.Before, nil)
+	receipt.After, _ = d.entryNow(peer, done.After, nil)
+	if request.DryRun {
+		receipt.DeletedHere = done.HadToken
+	}
+	return receipt, nil
+}
+
+// orphan finds the identity of an entry that is no longer in the configuration.
+func (d *Daemon) orphan(ref ipc.Ref) string {
+	for _, view := range d.enrol.Views() {
+		if view.Orphan && view.About.Connector == ref.Connector && view.About.User == ref.User {
+			return view.Key
+		}
+	}
+	return ""
+}
+
+// leftInProfit says which token Profit goes on listing, and where to delete it.
+func leftInProfit(done enrol.Receipt, request ipc.ResetRequest) string {
+	before := done.Before
+	if !done.HadToken || done.DeletedInProfit || request.DryRun && request.Revoke {
+		return ""
+	}
+	which := "the token of user " + before.About.User
+	if !before.Status.IssuedAt.IsZero() {
+		which += ", issued on " + before.Status.IssuedAt.Local().Format("2006-01-02 15:04")
+	}
+	where := fmt.Sprintf("Profit still lists %s. To delete it: General / Management / App connector / %q / properties / User tokens.",
+		which, before.About.Description)
+	if done.RevokeErr != nil {
+		return "Profit did not delete it: " + done.RevokeErr.Error() + ". " + where
+	}
+	return where
+}
