@@ -274,7 +274,7 @@ func reuse(t *testing.T, pid int) {
 func TestProcessThatConnects(t *testing.T) {
 	path := os.Getenv("IPC_TEST_SOCKET")
 	if path == "" {
-		t.Skip("runs as the child of TestProcessDiesBeforeItAsks")
+		return
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err == nil {
