@@ -183,9 +183,8 @@ func (r *running) reload() {
 	}
 	go func() {
 		r.n.reloading()
-		for r.again.Swap(false) {
-			r.p.Reload()
-		}
+		r.again.Store(false)
+		r.p.Reload()
 		r.reloading.Store(false)
 		r.n.reloaded()
 		if r.again.Load() {
