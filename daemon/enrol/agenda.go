@@ -56,9 +56,12 @@ func (e *Enroller) dueAtLocked(x *entry) time.Time {
 	if e.policy.Retention == 0 {
 		return due // no configuration yet
 	}
+	if x.sync == nil && x.unsynced() {
+		at(later(x.rec.Since, x.syncAt))
+	}
 	if !x.rec.OrphanedAt.IsZero() {
-		if x.sync == nil {
-			at(later(x.rec.OrphanedAt.Add(e.policy.Retention), x.syncAt))
+		if x.sync == nil && !x.busy() {
+			at(later(x.rec.keptUntil(e.policy.Retention), x.syncAt))
 		}
 		return due
 	}
@@ -66,19 +69,31 @@ func (e *Enroller) dueAtLocked(x *entry) time.Time {
 		at(e.readAt)
 		return due
 	}
-	if x.sync == nil && x.unsynced() {
-		at(later(x.rec.Since, x.syncAt))
-	}
 	if x.queued {
 		return due
 	}
-	if x.request == nil && !x.trying && (x.rec.State == Requesting || x.rec.State == Blocked) {
+	if x.requests() {
 		at(x.rec.NextAttemptAt)
 	}
 	if x.verifiable() {
 		at(x.verifyAt)
 	}
 	return due
+}
+
+// requests tells whether the service is to ask for a code, at the entry's NextAttemptAt.
+func (x *entry) requests() bool {
+	return x.request == nil && !x.trying && (x.rec.State == Requesting || x.rec.State == Blocked)
+}
+
+// verifiable tells whether there is a token to ask Profit about, and nobody is asking.
+func (x *entry) verifiable() bool {
+	return x.verifying == nil && !x.held.IsZero() && x.rec.Holds >= x.rec.Floor
+}
+
+// busy tells whether something is under way that still needs the entry.
+func (x *entry) busy() bool {
+	return x.request != nil || x.trying || x.verifying != nil || x.queued
 }
 
 // waitLocked is how long Run may sleep.
@@ -99,6 +114,9 @@ func (e *Enroller) workLocked(now time.Time) {
 			e.planLocked(x)
 		}
 	}
+	for environment := range e.queues {
+		e.admitLocked(environment, now)
+	}
 }
 
 // attendLocked starts the first thing that is due for the entry, and moves on what would be due again at once.
@@ -107,30 +125,32 @@ func (e *Enroller) attendLocked(x *entry, now time.Time) {
 	switch {
 	case x.unsaved && isDue(x.saveAt):
 		e.settleLocked(x, func(*record) {})
-	case !x.rec.OrphanedAt.IsZero():
+	case x.sync == nil && x.unsynced() && !x.syncAt.After(now):
 		e.syncLocked(x)
+	case !x.rec.OrphanedAt.IsZero():
+		if x.sync == nil && !x.busy() {
+			e.syncLocked(x)
+		}
 	case x.unread:
 		if isDue(e.readAt) {
 			e.readAt = now.Add(keystoreRetry)
-			e.startLocked(func() { e.readAll(e.life) })
+			e.startLocked(func() { e.readUnread(e.life) })
 		}
-	case x.sync == nil && x.unsynced() && !x.syncAt.After(now):
-		e.syncLocked(x)
-	case x.request == nil && !x.trying && x.rec.State != Active && isDue(x.rec.NextAttemptAt):
+	case x.queued:
+	case x.requests() && isDue(x.rec.NextAttemptAt):
 		e.queueLocked(x, now, e.requestLocked)
 	case x.verifiable() && isDue(x.verifyAt):
+		if patience := e.patient[x.rec.BaseURL]; patience.After(now) {
+			x.verifyAt = patience
+			return
+		}
 		e.queueLocked(x, now, e.verifyLocked)
 	}
 }
 
-// verifiable tells whether there is a token to ask Profit about, and nobody is asking.
-func (x *entry) verifiable() bool {
-	return x.verifying == nil && !x.held.IsZero() && x.rec.Holds >= x.rec.Floor
-}
-
 // queueLocked starts a call of Profit, or lets the entry wait until its environment is less busy.
 func (e *Enroller) queueLocked(x *entry, now time.Time, call func(*entry, time.Time)) {
-	environment := x.conf.BaseURL
+	environment := x.rec.BaseURL
 	if e.running[environment] >= callsAtOnce {
 		x.queued = true
 		e.queues[environment] = append(e.queues[environment], x)
@@ -139,20 +159,35 @@ func (e *Enroller) queueLocked(x *entry, now time.Time, call func(*entry, time.T
 	call(x, now)
 }
 
-// callProfitLocked runs an automatic call within the environment's limit, and then lets the next entry in.
+// admitLocked attends to the entries that wait for the environment, until it is busy again. What was due for one of
+// them may not be due any more; then the next one's turn comes at once.
+func (e *Enroller) admitLocked(environment string, now time.Time) {
+	for e.running[environment] < callsAtOnce && !e.closed {
+		queue := e.queues[environment]
+		if len(queue) == 0 {
+			delete(e.queues, environment)
+			return
+		}
+		x := queue[0]
+		e.queues[environment] = queue[1:]
+		x.queued = false
+		e.attendLocked(x, now)
+		e.planLocked(x)
+	}
+}
+
+// callProfitLocked runs a call within the environment's limit. It tells whether it did: not once the Enroller is
+// closing.
 func (e *Enroller) callProfitLocked(x *entry, call func()) bool {
-	environment := x.conf.BaseURL
+	environment := x.rec.BaseURL
 	started := e.startLocked(func() {
 		call()
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.running[environment]--
-		if queue := e.queues[environment]; len(queue) > 0 {
-			e.queues[environment] = queue[1:]
-			queue[0].queued = false
-			e.planLocked(queue[0])
-			e.poke()
+		if e.running[environment]--; e.running[environment] == 0 {
+			delete(e.running, environment)
 		}
+		e.poke() // for those that wait for the environment
 	})
 	if started {
 		e.running[environment]++

@@ -10,6 +10,9 @@ import (
 
 // requestLocked asks Profit for a code, if every limit allows it now; else it puts the attempt off.
 func (e *Enroller) requestLocked(x *entry, now time.Time) {
+	if e.closed {
+		return
+	}
 	if x.rec.State == Blocked {
 		e.settleLocked(x, func(r *record) {
 			r.RequestedBy = ""
@@ -17,7 +20,7 @@ func (e *Enroller) requestLocked(x *entry, now time.Time) {
 		})
 	}
 	automatic := x.rec.RequestedBy == ""
-	allowed := later(now, e.patient[x.conf.BaseURL])
+	allowed := later(now, e.patient[x.rec.BaseURL])
 	if automatic {
 		allowed = later(allowed, e.automaticAllowedAtLocked(x, now))
 	}
@@ -38,24 +41,22 @@ func (e *Enroller) requestLocked(x *entry, now time.Time) {
 	client, user, generation := x.conf.Client, x.rec.User, x.rec.Generation
 	done := make(chan struct{})
 	x.request = done
-	started := e.callProfitLocked(x, func() {
+	e.callProfitLocked(x, func() {
 		err := client.RequestOTP(e.life, user)
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		close(done)
 		x.request = nil
-		if e.life.Err() != nil {
+		if e.life.Err() != nil && err != nil {
 			return // the record says that a request was under way: the next start knows what that means
 		}
+		now := time.Now()
+		e.heedLocked(x, err, now)
 		if x.rec.Generation == generation && x.rec.Sending {
-			e.settleLocked(x, func(r *record) { e.answeredLocked(x, r, err, time.Now()) })
+			e.settleLocked(x, func(r *record) { e.answeredLocked(x, r, err, now) })
 		}
 		e.planLocked(x)
 	})
-	if !started {
-		close(done)
-		x.request = nil
-	}
 }
 
 // answeredLocked is what Profit's answer to a request for a code means.
@@ -89,22 +90,34 @@ func (e *Enroller) answeredLocked(x *entry, r *record, err error, now time.Time)
 		return
 	}
 	r.on(failed, now)
-	r.NextAttemptAt = later(now.Add(backOff(r.Failures)), e.waitForLocked(x, r, failure, now))
+	r.NextAttemptAt = later(now.Add(backOff(r.Failures)), e.patient[x.rec.BaseURL])
 	r.Failures++
 }
 
-// waitForLocked keeps a wait that Profit has told, for the whole environment.
-func (e *Enroller) waitForLocked(x *entry, r *record, failure *profit.Error, now time.Time) time.Time {
-	if !failure.RetryAt.After(now) {
-		return time.Time{}
+// heedLocked keeps a wait that Profit has told, whatever the call was, for the whole environment.
+func (e *Enroller) heedLocked(x *entry, err error, now time.Time) {
+	var failure *profit.Error
+	if !errors.As(err, &failure) || !failure.RetryAt.After(now) {
+		return
 	}
 	until := failure.RetryAt
 	if latest := now.Add(longestWait); until.After(latest) {
 		until = latest
 	}
-	r.NotBefore = until
-	e.patient[x.conf.BaseURL] = later(e.patient[x.conf.BaseURL], until)
-	return until
+	e.patient[x.rec.BaseURL] = later(e.patient[x.rec.BaseURL], until)
+	e.settleLocked(x, func(r *record) { r.NotBefore = later(r.NotBefore, until) })
+}
+
+// patienceLocked is an error while Profit has asked for patience.
+func (e *Enroller) patienceLocked(x *entry, now time.Time) error {
+	until := e.patient[x.rec.BaseURL]
+	if !until.After(now) {
+		return nil
+	}
+	return &Error{
+		Kind: ProfitUnavailable, Message: "Profit has asked for patience until " + until.Format(time.RFC3339) + ".",
+		RetryAfter: until.Sub(now), View: x.View(),
+	}
 }
 
 // reasonOf names Profit's refusal in one word.
@@ -142,8 +155,10 @@ func (e *Enroller) verifyLocked(x *entry, now time.Time) {
 	started := e.callProfitLocked(x, func() {
 		_, err := client.Version(e.life, token)
 		var info *profit.MetaInfo
+		var infoErr error
 		if err == nil {
-			if answer, err := client.MetaInfo(e.life, token); err == nil {
+			var answer profit.MetaInfo
+			if answer, infoErr = client.MetaInfo(e.life, token); infoErr == nil {
 				info = &answer
 			}
 		}
@@ -151,8 +166,14 @@ func (e *Enroller) verifyLocked(x *entry, now time.Time) {
 		defer e.mu.Unlock()
 		close(done)
 		x.verifying = nil
+		now := time.Now()
+		e.heedLocked(x, err, now)
+		e.heedLocked(x, infoErr, now)
 		if e.life.Err() == nil && x.rec.Holds == generation && x.held == token {
-			e.verifiedLocked(x, err, info, time.Now())
+			e.verifiedLocked(x, err, info, now)
+		}
+		if x.suspectAt.IsZero() || !isRefusal(err) || e.closed {
+			x.judged()
 		}
 		e.planLocked(x)
 		e.poke()
@@ -160,19 +181,32 @@ func (e *Enroller) verifyLocked(x *entry, now time.Time) {
 	if !started {
 		close(done)
 		x.verifying = nil
+		x.judged()
 	}
+}
+
+// judged tells those who wait for it that a reported token is judged, or cannot be judged now.
+func (x *entry) judged() {
+	if x.judging != nil {
+		close(x.judging)
+		x.judging = nil
+	}
+}
+
+// isRefusal tells whether Profit does not take the token.
+func isRefusal(err error) bool {
+	var failure *profit.Error
+	return errors.As(err, &failure) && failure.Kind == profit.Unauthorized
 }
 
 // verifiedLocked is what the answer to a verification means.
 func (e *Enroller) verifiedLocked(x *entry, err error, info *profit.MetaInfo, now time.Time) {
-	var failure *profit.Error
-	refusal := errors.As(err, &failure) && failure.Kind == profit.Unauthorized
 	switch {
 	case err == nil:
 		x.suspectAt = time.Time{}
 		x.verifyAt = now.Add(verifyEvery + rand.N(time.Hour))
 		e.acceptedLocked(x, info, now)
-	case !refusal:
+	case !isRefusal(err):
 		x.verifyAt = now.Add(verifyRefused)
 		if !x.suspectAt.IsZero() {
 			x.verifyAt = now.Add(verifyPause)
@@ -218,8 +252,8 @@ func (e *Enroller) acceptedLocked(x *entry, info *profit.MetaInfo, now time.Time
 // expiresSoon tells whether it is time for a new token: a week before the end, or when four fifths of a short life
 // are over.
 func (r *record) expiresSoon(now time.Time) bool {
-	if r.ExpiresAt.IsZero() {
-		return false
+	if !r.ExpiresAt.After(r.IssuedAt) {
+		return false // none, or one that says nothing: Profit takes the token
 	}
 	return r.ExpiresAt.Sub(now) < min(renewBefore, r.ExpiresAt.Sub(r.IssuedAt)/5)
 }

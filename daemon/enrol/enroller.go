@@ -2,8 +2,10 @@ package enrol
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,14 +45,14 @@ type Enroller struct {
 	closed  bool
 	policy  Policy // zero before the first Reconcile
 	entries map[string]*entry
-	users   map[mailbox][]*entry // by userKey, for the limit on mails
+	users   map[mailbox][]*entry // for the limit on mails
 	agenda  agenda               // entries by the time of what is due next
-	running map[string]int       // automatic calls under way, by environment
+	running map[string]int       // calls of Profit under way, by environment
 	queues  map[string][]*entry  // entries whose time has come and whose environment is busy
 	patient map[string]time.Time // environments that asked for patience, until when
 	changed []string             // keys of entries that changed and are not yet sent over changes
-	reading bool                 // tokens are being read from the keystore
-	readAt  time.Time            // when to read those that are unread
+	reading bool                 // Run is having unread tokens read from the keystore
+	readAt  time.Time            // when it does so next
 }
 
 // Handle follows one entry without any lock. It is good until the entry is forgotten.
@@ -71,6 +73,7 @@ type entry struct {
 	told   bool      // its key is in Enroller.changed
 
 	unread  bool // the keystore has not yet said what it holds
+	wipe    bool // a reset wants deleted whatever the keystore holds
 	unsaved bool // the record on disk is behind; saveAt says when to try again
 	saveAt  time.Time
 	held    profit.Token // what the keystore holds, of generation rec.Holds
@@ -83,14 +86,12 @@ type entry struct {
 	request    chan struct{} // closed when the request for a code under way ends; nil: none
 	trying     bool          // a person's code is being tried
 	verifying  chan struct{} // closed when the verification under way ends; nil: none
+	judging    chan struct{} // closed when a reported token is judged; nil: none is reported
 	verifyAt   time.Time     // the next verification
 	suspectAt  time.Time     // the first of two 401s
 	rejectedAt time.Time     // the last report that Profit refuses the token, and who made it
 	rejectedBy string
 }
-
-// mailbox is one Profit user of one environment.
-type mailbox struct{ baseURL, user string }
 
 // New makes an Enroller of the records of the journal. Nothing is asked of Profit or the keystore, and nothing that
 // is remembered is given up, before the first Reconcile.
@@ -118,10 +119,14 @@ func New(options Options) (*Enroller, error) {
 		}
 		x := &entry{key: key, rec: r, index: -1, unread: true}
 		e.entries[key] = x
+		e.enlistLocked(x)
 		e.publishLocked(x)
 	}
 	options.Journal.records = nil
-	return e, e.journal.put(interrupted)
+	if err := e.journal.put(interrupted); err != nil {
+		return nil, fmt.Errorf("cannot write the record of enrolments: %w", err)
+	}
+	return e, nil
 }
 
 // restart is what a start of the service means to a record: what was under way has no answer any more. It tells
@@ -196,7 +201,7 @@ func (e *Enroller) take(ctx context.Context, entries []Entry, policy *Policy) er
 	}
 	ctx, cancel := context.WithTimeout(ctx, initialReadBudget)
 	defer cancel()
-	e.readAll(ctx)
+	e.read(ctx, e.unread(entries))
 	e.poke()
 	return nil
 }
@@ -215,7 +220,7 @@ func (e *Enroller) adopt(entries []Entry, policy *Policy) error {
 			old = x.rec
 		}
 		r := *old
-		r.About, r.OnRequest, r.OrphanedAt = conf.About, conf.OnRequest, time.Time{}
+		r.About, r.BaseURL, r.OnRequest, r.OrphanedAt = conf.About, conf.BaseURL, conf.OnRequest, time.Time{}
 		if r.Revision != conf.Revision {
 			if r.Revision != "" && r.State == Blocked {
 				r.RequestedBy = ""
@@ -249,46 +254,57 @@ func (e *Enroller) adopt(entries []Entry, policy *Policy) error {
 			x = &entry{key: conf.Key, index: -1, unread: true}
 			e.entries[conf.Key] = x
 		}
-		if x.conf.Client == nil {
-			user := mailbox{conf.BaseURL, conf.About.User}
-			e.users[user] = append(e.users[user], x)
-		}
 		x.conf = conf
 	}
 	for key, r := range records {
 		x := e.entries[key]
-		if r.OrphanedAt.IsZero() != (x.rec == nil || x.rec.OrphanedAt.IsZero()) || x.rec == nil {
-			e.log.Info("entry "+appearance(x.rec, r), "connector", r.Connector, "user", r.User, "state", r.State)
+		switch {
+		case x.rec == nil:
+			e.log.Info("entry appeared", "connector", r.Connector, "user", r.User)
+		case r.OrphanedAt.IsZero() && !x.rec.OrphanedAt.IsZero():
+			e.log.Info("entry returned", "connector", r.Connector, "user", r.User, "state", r.State)
+		case !r.OrphanedAt.IsZero():
+			e.log.Info("entry orphaned: it is no longer in the configuration", "connector", r.Connector, "user", r.User, "state", r.State)
+			x.judged()
 		}
-		x.rec = r
+		e.delistLocked(x)
+		x.rec, x.unsaved = r, false
+		e.enlistLocked(x)
 		e.publishLocked(x)
 	}
-	for _, x := range e.entries {
-		if policy == nil && !wanted[x.key] {
-			continue
+	if policy == nil {
+		for key := range wanted {
+			e.planLocked(e.entries[key])
 		}
-		if patience := x.rec.NotBefore; x.conf.BaseURL != "" && patience.After(e.patient[x.conf.BaseURL]) {
-			e.patient[x.conf.BaseURL] = patience
-		}
+		return nil
+	}
+	for _, x := range e.entries { // with the first configuration everything may begin, and a new retention moves all
 		e.planLocked(x)
 	}
 	return nil
 }
 
-func appearance(before, after *record) string {
-	switch {
-	case before == nil:
-		return "appeared"
-	case after.OrphanedAt.IsZero():
-		return "returned"
-	default:
-		return "orphaned: it is no longer in the configuration"
+// enlistLocked makes the entry count among those of its Profit user, and keeps the wait that Profit has told it.
+func (e *Enroller) enlistLocked(x *entry) {
+	e.users[x.rec.mailbox()] = append(e.users[x.rec.mailbox()], x)
+	e.patient[x.rec.BaseURL] = later(e.patient[x.rec.BaseURL], x.rec.NotBefore)
+}
+
+// delistLocked is the opposite; an entry that is not listed is left alone.
+func (e *Enroller) delistLocked(x *entry) {
+	if x.rec == nil {
+		return
+	}
+	user := x.rec.mailbox()
+	e.users[user] = slices.DeleteFunc(e.users[user], func(other *entry) bool { return other == x })
+	if len(e.users[user]) == 0 {
+		delete(e.users, user)
 	}
 }
 
 // sameAs tells whether a reconciliation has changed nothing that is on disk.
 func (r *record) sameAs(other *record) bool {
-	return r.About == other.About && r.OnRequest == other.OnRequest && r.OrphanedAt.Equal(other.OrphanedAt) &&
+	return r.About == other.About && r.BaseURL == other.BaseURL && r.OnRequest == other.OnRequest && r.OrphanedAt.Equal(other.OrphanedAt) &&
 		r.Revision == other.Revision && r.State == other.State
 }
 
@@ -337,6 +353,12 @@ func (e *Enroller) takeChangedLocked() []string {
 // keystore open, which is not its own.
 func (e *Enroller) Close(ctx context.Context) error {
 	e.mu.Lock()
+	for _, x := range e.entries {
+		if x.rec.State == Storing {
+			e.syncLocked(x) // once more: it is lost with the memory
+		}
+		x.judged()
+	}
 	e.closed = true
 	e.mu.Unlock()
 	done := make(chan struct{})

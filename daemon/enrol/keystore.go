@@ -1,10 +1,10 @@
 package enrol
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/profitd/profitd/daemon/keystore"
@@ -14,9 +14,21 @@ import (
 // readBatch is how many entries are read between two writes of the record.
 const readBatch = 512
 
-// readAll reads the tokens of all entries that are unread. What the keystore does not give now stays unread and is
-// tried again: unreadable is not lost.
-func (e *Enroller) readAll(ctx context.Context) {
+// unread returns those of the entries whose tokens are to be read.
+func (e *Enroller) unread(entries []Entry) []*entry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var unread []*entry
+	for _, conf := range entries {
+		if x := e.entries[conf.Key]; x.unread {
+			unread = append(unread, x)
+		}
+	}
+	return unread
+}
+
+// readUnread reads all that is unread.
+func (e *Enroller) readUnread(ctx context.Context) {
 	e.mu.Lock()
 	if e.reading {
 		e.mu.Unlock()
@@ -31,26 +43,50 @@ func (e *Enroller) readAll(ctx context.Context) {
 	}
 	e.mu.Unlock()
 
-	for len(unread) > 0 && ctx.Err() == nil {
-		batch := unread[:min(readBatch, len(unread))]
-		unread = unread[len(batch):]
-		items := make([]keystore.Item, len(batch))
-		errs := make([]error, len(batch))
-		for i, x := range batch {
-			items[i], errs[i] = e.keystore.Get(ctx, x.key)
-		}
-		e.learn(batch, items, errs)
-	}
+	e.read(ctx, unread)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.reading = false
+}
+
+// read reads tokens from the keystore. What the keystore does not give now stays unread and is tried again:
+// unreadable is not lost.
+func (e *Enroller) read(ctx context.Context, unread []*entry) {
+	failures, failure := 0, error(nil)
+	for rest := unread; len(rest) > 0; {
+		batch := rest[:min(readBatch, len(rest))]
+		rest = rest[len(batch):]
+		items := make([]keystore.Item, len(batch))
+		errs := make([]error, len(batch))
+		for i, x := range batch {
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				items[i], errs[i] = e.keystore.Get(ctx, x.key)
+			}
+			if isUnavailable(errs[i]) {
+				failures, failure = failures+1, errs[i]
+			}
+		}
+		e.learn(batch, items, errs)
+	}
+	if failures > 0 {
+		e.log.Warn("the keystore does not give its tokens now; they are tried again", "tokens", failures, "error", failure)
+	}
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.readAt = time.Now().Add(keystoreRetry)
-	for _, x := range e.entries {
-		if x.unread {
+	for _, x := range unread {
+		if x.unread && e.entries[x.key] == x {
 			e.planLocked(x)
 		}
 	}
+}
+
+// isUnavailable tells whether the keystore has said nothing about the item: only "not there" and "damaged for good"
+// are answers.
+func isUnavailable(err error) bool {
+	return err != nil && !errors.Is(err, keystore.ErrNotFound) && !errors.Is(err, keystore.ErrLost)
 }
 
 // learn takes in what the keystore said of the entries, with one write of the record.
@@ -60,51 +96,48 @@ func (e *Enroller) learn(batch []*entry, items []keystore.Item, errs []error) {
 	now := time.Now()
 	records := map[string]*record{}
 	for i, x := range batch {
-		if !x.unread || !x.rec.OrphanedAt.IsZero() {
+		if !x.unread || x.wipe || e.entries[x.key] != x || !x.rec.OrphanedAt.IsZero() || isUnavailable(errs[i]) {
 			continue
 		}
 		r := *x.rec
 		if e.learnLocked(x, &r, items[i], errs[i], now) {
 			records[x.key] = &r
+		} else {
+			e.showLocked(x, x.rec)
 		}
 	}
 	err := e.journal.put(records)
 	if err != nil {
 		e.log.Error("cannot write the record of enrolments; is the disk full?", "error", err)
 	}
-	for _, x := range batch {
-		r := x.rec
-		if changed := records[x.key]; changed != nil {
-			r = changed
-			x.unsaved, x.saveAt = err != nil, now.Add(keystoreRetry)
-		}
+	for key, r := range records {
+		x := e.entries[key]
+		x.unsaved, x.saveAt = err != nil, now.Add(keystoreRetry)
 		e.showLocked(x, r)
 	}
 }
 
 // learnLocked applies what the keystore said to the entry and its record; it tells whether the record changed.
 func (e *Enroller) learnLocked(x *entry, r *record, item keystore.Item, err error, now time.Time) bool {
-	token, parseErr := profit.ParseToken(string(item.Secret))
-	switch {
-	case errors.Is(err, keystore.ErrNotFound) && r.Holds == 0, errors.Is(err, keystore.ErrNotFound) && r.Holds < r.Floor:
-		x.unread = false
+	x.unread = false
+	if errors.Is(err, keystore.ErrNotFound) && (r.Holds == 0 || r.Holds < r.Floor) {
 		changed := r.Holds != 0 || r.isNew()
 		r.Holds = 0
 		if r.isNew() {
 			e.appearLocked(x, r, now)
 		}
 		return changed
-	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, keystore.ErrLost), err == nil && parseErr != nil:
-		x.unread = false
+	}
+	token := profit.Token{}
+	if err == nil {
+		token, err = profit.ParseToken(string(item.Secret))
+	}
+	if err != nil {
 		e.log.Warn("the keystore has lost the token", "connector", r.Connector, "user", r.User, "error", err)
 		e.loseLocked(x, r, now)
 		return true
-	case err != nil:
-		e.log.Warn("the keystore cannot give the token now; it is tried again", "connector", r.Connector, "user", r.User, "error", err)
-		return false
 	}
-	x.unread, x.held = false, token
-	x.verifyAt = now.Add(rand.N(time.Hour))
+	x.held, x.verifyAt = token, now.Add(rand.N(time.Hour))
 	if r.Holds == item.Generation && r.Fingerprint == token.Fingerprint() {
 		return false
 	}
@@ -131,18 +164,21 @@ func (e *Enroller) appearLocked(x *entry, r *record, now time.Time) {
 	}
 }
 
-// loseLocked is the keystore having lost the token for good.
+// loseLocked is the keystore having lost the token for good. An enrolment that is under way goes on as it is.
 func (e *Enroller) loseLocked(x *entry, r *record, now time.Time) {
 	x.held = profit.Token{}
-	r.Holds, r.Refused, r.Fingerprint, r.RequestedBy = 0, false, "", ""
-	if r.isNew() {
+	r.Holds, r.Refused = 0, false
+	switch {
+	case r.isNew():
 		e.appearLocked(x, r, now)
-	} else {
+	case r.State == Active:
+		r.RequestedBy, r.Fingerprint = "", ""
 		r.on(keyLost, now)
 		e.automaticLocked(x, r, now)
+	default:
+		return
 	}
-	r.Reason = ReasonKeyLost
-	r.Message = "The keystore has lost the token. " + nobodyHolds
+	r.Reason, r.Message = ReasonKeyLost, "The keystore has lost the token. "+nobodyHolds
 }
 
 // automaticLocked gives a record that has just come to requesting by itself the time of its mail.
@@ -160,67 +196,68 @@ func (r *record) becomeActive(ev event, now time.Time) {
 
 // unsynced tells whether the keystore is to take a token or to forget one.
 func (x *entry) unsynced() bool {
-	return x.rec.State == Storing || x.rec.Holds != 0 && x.rec.Holds < x.rec.Floor
+	return x.rec.State == Storing || x.wipes()
 }
+
+// wipes tells whether what the keystore holds is to be deleted.
+func (x *entry) wipes() bool { return x.wipe || x.rec.Holds != 0 && x.rec.Holds < x.rec.Floor }
 
 // syncLocked brings the keystore up to the record beside everything else, one run per entry at a time. The channel
-// is closed when the run has ended; x.syncErr says how.
+// is closed when the run has ended; until then what comes up is done in the same run.
 func (e *Enroller) syncLocked(x *entry) <-chan struct{} {
-	if x.sync == nil {
-		done := make(chan struct{})
-		x.sync = done
-		if !e.startLocked(func() { e.syncKeystore(x) }) {
-			x.sync = nil
-			close(done)
-		}
-		return done
+	if x.sync != nil {
+		return x.sync
 	}
-	return x.sync
+	done := make(chan struct{})
+	x.sync = done
+	if !e.startLocked(func() { e.syncKeystore(x) }) {
+		x.sync = nil
+		close(done)
+	}
+	return done
 }
 
-// syncKeystore writes and deletes until the keystore agrees with the record, or until it fails.
+// syncKeystore deletes and writes until the keystore agrees with the record, or until it fails.
 func (e *Enroller) syncKeystore(x *entry) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var err error
 	for err == nil {
-		r, now := x.rec, time.Now()
-		expired := !r.OrphanedAt.IsZero() && !r.OrphanedAt.Add(e.policy.Retention).After(now)
+		expired := !x.rec.OrphanedAt.IsZero() && !x.busy() && !x.rec.keptUntil(e.policy.Retention).After(time.Now())
 		switch {
 		case expired:
 			err = e.forgetLocked(x)
-			if e.entries[x.key] != x {
-				close(x.sync)
-				return
-			}
-		case r.State == Storing:
-			err = e.storeLocked(x)
-		case r.Holds != 0 && r.Holds < r.Floor:
+		case x.wipes():
 			err = e.deleteLocked(x)
+		case x.rec.State == Storing:
+			err = e.storeLocked(x)
 		default:
-			e.syncedLocked(x, nil)
+			e.syncedLocked(x)
+			return
+		}
+		if e.entries[x.key] != x {
+			close(x.sync)
 			return
 		}
 	}
 	e.log.Warn("the keystore does not take a change; it is tried again", "connector", x.rec.Connector, "user", x.rec.User, "error", err)
-	e.syncedLocked(x, err)
+	x.syncAt = time.Now().Add(keystoreRetry)
+	e.syncedLocked(x)
 }
 
-func (e *Enroller) syncedLocked(x *entry, err error) {
+func (e *Enroller) syncedLocked(x *entry) {
 	close(x.sync)
-	x.sync, x.syncErr = nil, err
-	if err != nil {
-		x.syncAt = time.Now().Add(keystoreRetry)
-	}
+	x.sync = nil
 	e.planLocked(x)
 	e.poke()
 }
 
-// unlocked runs a call of the keystore without the lock, which the caller holds.
+// unlocked runs a call of the keystore without the lock, which the caller holds. The keystore bounds the call by
+// itself; the end of the service does not, because a token may hang on it.
 func (e *Enroller) unlocked(call func(context.Context) error) error {
 	e.mu.Unlock()
 	defer e.mu.Lock()
-	return call(e.life)
+	return call(context.WithoutCancel(e.life))
 }
 
 // storeLocked gives the new token to the keystore. What was reset meanwhile is found below the floor and deleted.
@@ -247,12 +284,12 @@ func (e *Enroller) storeLocked(x *entry) error {
 	return nil
 }
 
-// deleteLocked removes the token from the keystore.
+// deleteLocked removes the token from the keystore, readable or not.
 func (e *Enroller) deleteLocked(x *entry) error {
 	if err := e.unlocked(func(ctx context.Context) error { return e.keystore.Delete(ctx, x.key) }); err != nil {
 		return err
 	}
-	x.held = profit.Token{}
+	x.held, x.unread, x.wipe = profit.Token{}, false, false
 	e.settleLocked(x, func(r *record) { r.Holds, r.Refused = 0, false })
 	return nil
 }
@@ -263,8 +300,8 @@ func (e *Enroller) forgetLocked(x *entry) error {
 	if err := e.unlocked(func(ctx context.Context) error { return e.keystore.Delete(ctx, x.key) }); err != nil {
 		return err
 	}
-	x.held, x.fresh = profit.Token{}, profit.Token{}
 	if x.rec.OrphanedAt.IsZero() {
+		x.unread, x.wipe = false, false
 		e.settleLocked(x, func(r *record) { e.loseLocked(x, r, time.Now()) })
 		return nil
 	}
@@ -273,8 +310,11 @@ func (e *Enroller) forgetLocked(x *entry) error {
 	}
 	e.log.Info("entry forgotten: its retention is over", "connector", x.rec.Connector, "user", x.rec.User)
 	delete(e.entries, x.key)
-	user := mailbox{x.conf.BaseURL, x.rec.User}
-	e.users[user] = slices.DeleteFunc(e.users[user], func(other *entry) bool { return other == x })
+	e.delistLocked(x)
+	x.unsaved = false
+	if x.index >= 0 {
+		heap.Remove(&e.agenda, x.index)
+	}
 	e.tellLocked(x)
 	return nil
 }

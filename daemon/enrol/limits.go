@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func (e *Enroller) automaticAllowedAtLocked(x *entry, now time.Time) time.Time {
 		allowed = later(allowed, x.rec.LastAutomatic.Add(automaticPause))
 	}
 	var recent []time.Time
-	for _, other := range e.users[mailbox{x.conf.BaseURL, x.rec.User}] {
+	for _, other := range e.users[x.rec.mailbox()] {
 		if at := other.rec.LastAutomatic; other != x && at.Add(time.Hour).After(now) {
 			recent = append(recent, at)
 		}
@@ -69,6 +70,21 @@ func (e *Enroller) automaticAllowedAtLocked(x *entry, now time.Time) time.Time {
 		allowed = later(allowed, recent[n-automaticPerUser].Add(time.Hour))
 	}
 	return allowed
+}
+
+// mailbox is one Profit user of one environment. Profit does not tell cases apart in a user.
+type mailbox struct{ baseURL, user string }
+
+func (r *record) mailbox() mailbox { return mailbox{r.BaseURL, strings.ToLower(r.User)} }
+
+// keptUntil is when an orphan is forgotten. Its record outlives the mails that count against the limits: who removes
+// an entry and adds it again gets no more of them.
+func (r *record) keptUntil(retention time.Duration) time.Time {
+	until := later(r.OrphanedAt.Add(retention), r.LastAutomatic.Add(automaticPause))
+	if n := len(r.Asked); n > 0 {
+		until = later(until, r.Asked[n-1].Add(time.Hour))
+	}
+	return until
 }
 
 func later(a, b time.Time) time.Time {

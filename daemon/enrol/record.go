@@ -19,6 +19,7 @@ type record struct {
 	About
 	Status
 
+	BaseURL    string    `json:"base_url,omitzero"`
 	Revision   string    `json:"revision,omitzero"`
 	OnRequest  bool      `json:"on_request,omitzero"`
 	OrphanedAt time.Time `json:"orphaned_at,omitzero"`
@@ -53,6 +54,9 @@ func (r *record) on(ev event, now time.Time) bool {
 	case Requesting:
 		r.Generation++
 		r.Attempts, r.Failures = 0, 0
+		if isTrouble(r.Reason) {
+			r.Reason = ReasonNew
+		}
 		r.Mail, r.LogReference, r.Message, r.ActivatedBy = "", "", "", ""
 		r.NextAttemptAt = now
 	case Idle, Active:
