@@ -59,17 +59,17 @@ const (
 type counter struct {
 	limits Limits
 
-	mu       sync.Mutex         // guards the rest, and the pool of each connection
+	mu       sync.Mutex         // guards the rest, and pool and account of each connection
 	open     map[*conn]struct{} // all of them
 	pools    [closed + 1]int    // how many are in each pool
-	accounts map[uint32]int     // of an account, without refused ones
+	accounts map[accountID]int  // of an account, without refused ones
 }
 
 // enter counts a new connection, and says no if it is beyond everything.
 func (n *counter) enter(c *conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	full := n.pools[accepted]+n.pools[stranger] >= n.limits.Connections || n.accounts[c.credentials.uid] >= n.limits.PerAccount
+	full := n.pools[accepted]+n.pools[stranger] >= n.limits.Connections || n.accounts[c.account] >= n.limits.PerAccount
 	if full && n.pools[refused] >= refusals {
 		return false
 	}
@@ -77,7 +77,7 @@ func (n *counter) enter(c *conn) bool {
 	if full {
 		c.pool, c.refused = refused, true
 	} else {
-		n.accounts[c.credentials.uid]++
+		n.accounts[c.account]++
 	}
 	n.pools[c.pool]++
 	return true
@@ -90,14 +90,34 @@ func (n *counter) estrange(c *conn) bool {
 	switch {
 	case c.pool == closed:
 		return false
-	case n.pools[stranger] < n.limits.Strangers && n.accounts[c.credentials.uid] <= n.limits.PerStranger:
+	case n.pools[stranger] < n.limits.Strangers && n.accounts[c.account] <= n.limits.PerStranger:
 		n.moveLocked(c, stranger)
-	case n.pools[refused] < refusals:
-		n.moveLocked(c, refused)
-		c.refused = true
 	default:
+		return n.refuseLocked(c)
+	}
+	return true
+}
+
+// recount counts a connection as one of the account, once that is known, and says no if it is beyond everything.
+func (n *counter) recount(c *conn, account accountID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c.pool == closed {
 		return false
 	}
+	n.uncountLocked(c)
+	c.account = account
+	n.accounts[account]++
+	return n.accounts[account] <= n.limits.PerAccount || n.refuseLocked(c)
+}
+
+// refuseLocked lets a connection that is beyond its limit be told so, if not too many are.
+func (n *counter) refuseLocked(c *conn) bool {
+	if n.pools[refused] >= refusals {
+		return false
+	}
+	n.moveLocked(c, refused)
+	c.refused = true
 	return true
 }
 
@@ -112,14 +132,18 @@ func (n *counter) leave(c *conn) {
 
 func (n *counter) moveLocked(c *conn, next pool) {
 	if c.pool != refused && next >= refused {
-		n.accounts[c.credentials.uid]--
-		if n.accounts[c.credentials.uid] == 0 {
-			delete(n.accounts, c.credentials.uid)
-		}
+		n.uncountLocked(c)
 	}
 	n.pools[c.pool]--
 	n.pools[next]++
 	c.pool = next
+}
+
+func (n *counter) uncountLocked(c *conn) {
+	n.accounts[c.account]--
+	if n.accounts[c.account] == 0 {
+		delete(n.accounts, c.account)
+	}
 }
 
 // hangUpOnSilent ends the connections on which no request has begun, for which a graceful end would wait.

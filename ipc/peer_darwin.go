@@ -28,7 +28,7 @@ func credentialsOf(conn net.Conn) (credentials, error) {
 }
 
 // program is not told: without LOCAL_PEERTOKEN a process id proves nothing.
-func program(net.Conn, int) string { return "" }
+func program(net.Conn, credentials) string { return "" }
 
 // There are no user namespaces on macOS; nobody is (uid_t)-2.
 func overflowUID() uint32 { return ^uint32(0) - 1 }

@@ -53,14 +53,14 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 
 // program returns the path of the program that connected, or nothing where that cannot be proved: a pidfd
 // (SO_PEERPIDFD, Linux 6.5) stands for the process itself, so while it lives its id is not another's.
-func program(conn net.Conn, pid int) (path string) {
+func program(conn net.Conn, c credentials) (path string) {
 	_ = control(conn, func(fd uintptr) {
 		pidfd, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 		if err != nil {
 			return
 		}
 		defer unix.Close(pidfd)
-		link, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+		link, err := os.Readlink("/proc/" + strconv.Itoa(c.pid) + "/exe")
 		if err != nil {
 			return
 		}

@@ -49,7 +49,7 @@ func (c *call) parse() error {
 			"Close connections that are not needed, and try again.")
 	case c.peer.Anonymous:
 		return NewError(Unidentified, "The system cannot say which account is calling.",
-			"Call from an account of this device, not from a container or user namespace of its own.")
+			unidentifiedHint)
 	case len(c.r.Header["Origin"]) > 0 || len(c.r.Header["Referer"]) > 0:
 		return NewError(Denied, "Requests of web pages are refused: this one has Origin or Referer.",
 			"Ask from a program of this device, without these headers.")

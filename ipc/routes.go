@@ -57,7 +57,7 @@ func status(c *call) (any, error) {
 
 func whoami(c *call) (any, error) {
 	answer := Whoami{Accounts: c.peer.Accounts, Groups: present(c.peer.Groups), PID: c.peer.PID, Roles: []string{}}
-	answer.Program = program(c.conn.Conn, c.peer.PID)
+	answer.Program = program(c.conn.Conn, c.conn.credentials)
 	roles := c.server.roles(c.peer, Ref{})
 	if roles&Owner != 0 {
 		answer.Roles = append(answer.Roles, "owner")

@@ -44,7 +44,7 @@ func NewServer(backend Backend, options ServerOptions) *Server {
 	}
 	s := &Server{backend: backend, version: options.Version, log: options.Log, limits: options.Limits.withDefaults()}
 	s.directory.log = s.log
-	s.counter = counter{limits: s.limits, open: make(map[*conn]struct{}), accounts: make(map[uint32]int)}
+	s.counter = counter{limits: s.limits, open: make(map[*conn]struct{}), accounts: make(map[accountID]int)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.running, s.cut = context.WithCancel(context.Background())
 	s.http = http.Server{

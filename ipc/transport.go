@@ -21,4 +21,7 @@ func DefaultSocket() string {
 // a socket that somebody still answers on is left alone. One that a service left behind is replaced. The socket is
 // bound under another name and moved into place when its rights are set, so that it is never reachable with others.
 // Close removes the socket, if it is still this one, and the lock.
+//
+// On Windows it makes a named pipe, of which nobody else has made an instance before or can make one after; whoever
+// has logged on to this computer may connect, nobody from another.
 func Listen(path string) (net.Listener, error) { return listen(path) }
