@@ -15,6 +15,7 @@ import (
 //   - owner of an entry is who its line names, by account or group.
 //   - owner of a template's entry is the one account from whose name the template makes that Profit user. A line of
 //     the same connector that names the account wins over its templates.
+//   - One person's own instance (Options.SoleOwner) has that account as the owner of everything, and no other.
 //
 // A caller is compared in every form that the kernel and the system's accounts give it. What a role may do stands in
 // the route table of package ipc.
@@ -39,7 +40,11 @@ func (d *Daemon) Roles(peer *ipc.Peer, ref ipc.Ref) ipc.Role {
 
 // owns tells whether the caller is an owner of the entry.
 func (f *force) owns(peer *ipc.Peer, ref ipc.Ref) bool {
-	if x := f.find(ref); x != nil && !x.line.Template {
+	x := f.find(ref)
+	if f.soleOwner != "" {
+		return x != nil && slices.Contains(peer.Accounts, f.soleOwner)
+	}
+	if x != nil && !x.line.Template {
 		return names(x.line.Accounts, x.line.Groups, peer)
 	}
 	c := f.connectors[ref.Connector]
@@ -49,15 +54,23 @@ func (f *force) owns(peer *ipc.Peer, ref ipc.Ref) bool {
 // owned lists the Profit users that are the caller's, of one connector or (with an empty name) of all.
 func (f *force) owned(peer *ipc.Peer, connectorName string) []ipc.Ref {
 	var refs []ipc.Ref
+	listed := map[ipc.Ref]bool{}
 	add := func(ref ipc.Ref) {
-		if !slices.Contains(refs, ref) {
+		if !listed[ref] && (connectorName == "" || ref.Connector == connectorName) {
+			listed[ref] = true
 			refs = append(refs, ref)
 		}
 	}
-	for _, x := range f.namedBy(peer) {
-		if connectorName == "" || x.ref.Connector == connectorName {
-			add(x.ref)
+	if f.soleOwner != "" {
+		if slices.Contains(peer.Accounts, f.soleOwner) {
+			for _, x := range f.all() {
+				add(x.ref)
+			}
 		}
+		return refs
+	}
+	for _, x := range f.namedBy(peer) {
+		add(x.ref)
 	}
 	for _, c := range f.connectors {
 		if len(c.templates) > 0 && (connectorName == "" || c.Name == connectorName) && !f.named(peer, c.Name) {

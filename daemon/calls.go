@@ -90,11 +90,29 @@ func (d *Daemon) Reset(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, request
 		LeftInProfit: leftInProfit(done, request),
 	}
 	receipt.Before, _ = d.entryNow(peer, done.Before, nil)
-	receipt.After, _ = d.entryNow(peer, done.After, nil)
 	if request.DryRun {
 		receipt.DeletedHere = done.HadToken
+		receipt.After = foreseen(receipt.Before, request.Enrol)
+		return receipt, nil
 	}
+	receipt.After, _ = d.entryNow(peer, done.After, nil)
 	return receipt, nil
+}
+
+// foreseen is the entry as a reset would leave it.
+func foreseen(before ipc.Entry, enrols bool) ipc.Entry {
+	after := ipc.Entry{
+		ID: before.ID, Connector: before.Connector, Description: before.Description, Environment: before.Environment,
+		Type: before.Type, User: before.User, Device: before.Device, Accounts: before.Accounts, Groups: before.Groups,
+		State: ipc.Idle, Reason: enrol.ReasonReset, Since: before.Since,
+	}
+	switch {
+	case before.State == ipc.Orphaned:
+		after.State = ipc.Orphaned
+	case enrols:
+		after.State, after.Message = ipc.Requesting, "Profit would be asked for a new code."
+	}
+	return after
 }
 
 // orphan finds the identity of an entry that is no longer in the configuration.

@@ -34,11 +34,14 @@ type Options struct {
 	Socket     string // where to listen, see ipc.Listen
 
 	User           bool          // one person's own instance
-	OwnerUID       int           // the account besides root that may own the configuration; 0: the running one
+	SoleOwner      string        // the one form ("uid:1000", a SID) of the account that owns every entry; empty: as the lines say
 	CredentialsDir string        // where systemd puts credentials; empty: what the environment says
 	Version        string        // of the program, for status
 	StopTimeout    time.Duration // for what is under way when the service stops; default 20 s
 	Log            *slog.Logger
+
+	// Changed is told what Summary says whenever that may have changed. nil: nobody wants to know.
+	Changed func(summary string)
 
 	Transport http.RoundTripper // for tests: instead of the network
 }
@@ -58,6 +61,8 @@ type Daemon struct {
 	inForce atomic.Pointer[force] // what the configuration says; never nil
 	refusal atomic.Pointer[error] // why the files on disk are not in force; nil if they are
 
+	reloadAsked chan chan struct{} // each is closed when the configuration has been looked at
+
 	// Of the reload path, which alone uses them.
 	network        *profit.Network
 	networkOptions profit.NetworkOptions
@@ -73,7 +78,7 @@ func New(ctx context.Context, options Options) (_ *Daemon, err error) {
 	if options.StopTimeout == 0 {
 		options.StopTimeout = 20 * time.Second
 	}
-	d := &Daemon{options: options, log: options.Log, started: time.Now()}
+	d := &Daemon{options: options, log: options.Log, started: time.Now(), reloadAsked: make(chan chan struct{})}
 	d.inForce.Store(newForce(nil))
 	if err := os.MkdirAll(options.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state directory: %w", err)
@@ -97,7 +102,7 @@ func New(ctx context.Context, options Options) (_ *Daemon, err error) {
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	undo = append(undo, func() error { unwatch(); return nil })
 	d.unwatch = unwatch
-	d.watcher = config.Watch(watching, options.ConfigFile, config.Options{Owner: options.OwnerUID})
+	d.watcher = config.Watch(watching, options.ConfigFile, config.Options{})
 	first := <-d.watcher.C
 	backend := "auto"
 	if first.Err == nil {
@@ -129,6 +134,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(d.listener) }()
 	d.log.Info("listening", "socket", d.options.Socket, "version", d.options.Version)
+	d.tellChanged()
 	if ready != nil {
 		ready()
 	}
@@ -165,14 +171,33 @@ func (d *Daemon) passOn(ctx context.Context) {
 		select {
 		case keys := <-d.enrol.Changes():
 			d.hub.notify(keys)
+			d.tellChanged()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// Reload looks at the configuration now, whether or not anything is seen to have changed.
-func (d *Daemon) Reload() { d.watcher.Reload() }
+func (d *Daemon) tellChanged() {
+	if d.options.Changed != nil {
+		d.options.Changed(d.Summary())
+	}
+}
+
+// Reload looks at the configuration, whether or not anything is seen to have changed, and returns when it has; what
+// removes entries is taken a few seconds later. It needs Run.
+func (d *Daemon) Reload(ctx context.Context) {
+	looked := make(chan struct{})
+	select {
+	case d.reloadAsked <- looked:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-looked:
+	case <-ctx.Done():
+	}
+}
 
 // Answers proves that the service answers: it asks for its own status over its own socket, as any client would.
 func (d *Daemon) Answers(ctx context.Context) error {

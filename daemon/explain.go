@@ -28,9 +28,15 @@ func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account
 	case line != nil:
 		e.Allowed, e.By = true, fmt.Sprintf("%s:%d", line.Pos.File, line.Pos.Line)
 		e.Detail = "A line of the connector's users names this account, or a group of it."
-		if line.Template {
+		switch {
+		case f.soleOwner != "":
+			e.Detail = "This is the account's own instance, and everything in it is its own."
+		case line.Template:
 			e.Detail = "A template of the connector makes this Profit user of this account."
 		}
+	case f.soleOwner != "":
+		e.Detail = "This is another account's own instance."
+		e.Change = "Nothing can: that account alone gets its tokens."
 	case helpdesk && x == nil && f.connectors[ref.Connector] == nil:
 		e.Detail = "The configuration in force has no such connector."
 		e.Change = "An administrator adds the connector, or corrects its name."

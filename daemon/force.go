@@ -19,6 +19,7 @@ type force struct {
 	conf       *config.Config // nil: there has never been a good one
 	loadedAt   time.Time
 	connectors map[string]*connector
+	soleOwner  string // of Options
 
 	mu        sync.RWMutex // guards the entries and their indexes
 	entries   map[ipc.Ref]*entry

@@ -47,10 +47,14 @@ func (d *Daemon) reloads(ctx context.Context) {
 	rested := time.NewTimer(quietBeforeRemoval)
 	rested.Stop()
 	unwatched := false
+	var asked []chan struct{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case looked := <-d.reloadAsked:
+			asked = append(asked, looked)
+			d.watcher.Reload()
 		case loaded, open := <-d.watcher.C:
 			if !open {
 				return
@@ -71,9 +75,15 @@ func (d *Daemon) reloads(ctx context.Context) {
 			default:
 				d.reload(ctx, loaded.Config)
 			}
+			for _, looked := range asked {
+				close(looked)
+			}
+			asked = nil
+			d.tellChanged()
 		case <-rested.C:
 			d.reload(ctx, waiting)
 			waiting = nil
+			d.tellChanged()
 		}
 	}
 }
@@ -145,6 +155,7 @@ func (d *Daemon) putInForce(ctx context.Context, conf *config.Config) error {
 		return err
 	}
 	f := newForce(conf)
+	f.soleOwner = d.options.SoleOwner
 	var entries []enrol.Entry
 	var templates []*connector
 	for i := range conf.Connectors {
