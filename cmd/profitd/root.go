@@ -73,8 +73,14 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// version is what the Go command wrote into the program.
+// release is the version that packaging/build was asked for; it sets this with the linker.
+var release string
+
+// version is that of the release, else what the Go command wrote into the program.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
