@@ -68,7 +68,9 @@ func (a *app) status(s ipc.Status) {
 			time.Duration(s.UptimeSeconds)*time.Second)),
 		{{"configuration", faint}, inForce},
 		fact("", loaded),
-		fact("", s.Configuration.Why),
+	}
+	for line := range strings.Lines(s.Configuration.Why) {
+		rows = append(rows, fact("", line))
 	}
 	for _, file := range s.Configuration.Files {
 		rows = append(rows, fact("", file))
