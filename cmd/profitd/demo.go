@@ -47,7 +47,7 @@ user's code arrives here, and every token belongs to the account that you are.`,
 	flags.BoolVar(&d.yes, "yes", false, "take the code from the mail instead of asking for it")
 	flags.BoolVar(&d.verbose, "verbose", false, "show what the service logs")
 	flags.StringVar(&d.config, "config", "", "serve the connectors of this `FILE`")
-	flags.StringVar(&d.socket, "socket", "", "where to listen `PATH` (default: in a temporary folder)")
+	flags.StringVar(&d.socket, "socket", "", "listen at `PATH` (default: in a temporary folder)")
 	return command
 }
 

@@ -4,17 +4,13 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"unicode"
 )
 
 func main() {
-	if err := rootCommand().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "profitd: "+printable(err.Error()))
-		os.Exit(exitCode(err))
-	}
+	os.Exit(execute(rootCommand()))
 }
 
 // printable keeps what comes from outside from steering a terminal; the lines of a long message stay.

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -14,15 +14,20 @@ const (
 	exitUsage   = 2
 )
 
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
-func exitCode(err error) int {
-	var usage usageError
-	if errors.As(err, &usage) {
-		return exitUsage
+// execute does what the arguments ask for and returns the exit code.
+func execute(root *cobra.Command) int {
+	began := false // a command has begun: what goes wrong from here on is not the command line's fault
+	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	command, err := root.ExecuteC()
+	switch {
+	case err == nil:
+		return 0
+	case began:
+		fmt.Fprintln(os.Stderr, "profitd: "+printable(err.Error()))
+		return exitFailure
 	}
-	return exitFailure
+	fmt.Fprintf(os.Stderr, "profitd: %s\n%s --help shows how it is used.\n", printable(err.Error()), command.CommandPath())
+	return exitUsage
 }
 
 func rootCommand() *cobra.Command {
@@ -40,25 +45,9 @@ People and applications talk to it with profitctl or over its socket.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("profitd {{.Version}}\n")
-	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nprofitd %s --help shows how it is used", err, command.Name())}
-	})
 	root.AddCommand(runCommand(), demoCommand(), checkCommand(), versionCommand())
 	root.AddCommand(installCommands()...)
-	for _, command := range root.Commands() {
-		command.Args = misused(command.Args)
-	}
 	return root
-}
-
-// misused makes an error about arguments one about the use.
-func misused(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(command *cobra.Command, args []string) error {
-		if err := check(command, args); err != nil {
-			return usageError{fmt.Errorf("%w\nprofitd %s --help shows how it is used", err, command.Name())}
-		}
-		return nil
-	}
 }
 
 func versionCommand() *cobra.Command {

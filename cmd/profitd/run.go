@@ -21,9 +21,9 @@ type runFlags struct {
 
 func (f *runFlags) add(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVar(&f.config, "config", "", "the configuration `FILE`; config.d lies beside it (default "+servicePaths().config+")")
-	flags.StringVar(&f.state, "state-dir", "", "where the service keeps its state `DIR` (default "+servicePaths().state+")")
-	flags.StringVar(&f.socket, "socket", "", "where to listen `PATH` (default "+servicePaths().socket+")")
+	flags.StringVar(&f.config, "config", "", "take the configuration from `FILE` and config.d beside it (default "+servicePaths().config+")")
+	flags.StringVar(&f.state, "state-dir", "", "keep the state in `DIR` (default "+servicePaths().state+")")
+	flags.StringVar(&f.socket, "socket", "", "listen at `PATH` (default "+servicePaths().socket+")")
 }
 
 // complete fills in what was not given.
