@@ -2,9 +2,6 @@ package ipc
 
 import (
 	"context"
-	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -155,28 +152,11 @@ func (b *fakeBackend) Watch(ctx context.Context, _ *Peer, send func(Event) error
 	return nil
 }
 
-// socketPath returns a path that other accounts can reach, and that is short enough whatever the test is called.
-func socketPath(t testing.TB) string {
-	t.Helper()
-	directory, err := os.MkdirTemp("", "ipc")
-	if err == nil {
-		err = os.Chmod(directory, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(directory) })
-	return filepath.Join(directory, "profitd.sock")
-}
-
 // serve serves the backend on a socket of its own until the test ends.
 func serve(t testing.TB, backend Backend, options ServerOptions) (*Server, string) {
 	t.Helper()
 	path := socketPath(t)
-	listener, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listenOn(t, path)
 	server := NewServer(backend, options)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
@@ -197,16 +177,6 @@ func newClient(t testing.TB, path string) *Client {
 	client := NewClient(ClientOptions{Socket: path})
 	t.Cleanup(client.Close)
 	return client
-}
-
-func connect(t testing.TB, path string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
 }
 
 // memoryBackend answers as the daemon does: from memory, with a token that is encoded.

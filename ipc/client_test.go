@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"reflect"
 	"strings"
@@ -69,10 +68,7 @@ func TestRoundTrip(t *testing.T) {
 
 // A newer service may know more fields, states and events; that must not stop an older client.
 func TestClientOfNewerService(t *testing.T) {
-	listener, err := net.Listen("unix", socketPath(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listenOn(t, socketPath(t))
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/v1/events":
@@ -112,35 +108,6 @@ func TestClientOfNewerService(t *testing.T) {
 	}
 	if fmt.Sprint(got) != "[snapshot dancing 3f1c end]" {
 		t.Errorf("events: %q", got)
-	}
-}
-
-// Every way of not reaching the service is one type, and says what to do.
-func TestUnreachable(t *testing.T) {
-	path := socketPath(t)
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	stale.Close()
-	babble, err := net.Listen("unix", path+"2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer babble.Close()
-	go http.Serve(babble, http.NotFoundHandler())
-	for path, want := range map[string]string{
-		path + "1":               "there is no such socket",
-		path:                     "nobody is listening",
-		path + "2":               "not profitd",
-		strings.Repeat("x", 200): "cannot reach profitd",
-	} {
-		_, err := newClient(t, path).Status(t.Context())
-		var unreachable *UnreachableError
-		if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), want) || unreachable.Hint == "" || unreachable.Socket != path {
-			t.Errorf("%T %v does not say %q", err, err, want)
-		}
 	}
 }
 

@@ -3,13 +3,49 @@
 package ipc
 
 import (
+	"bytes"
 	"errors"
 	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// socketPath returns a path that other accounts can reach, and that is short enough whatever the test is called.
+func socketPath(t testing.TB) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "ipc")
+	if err == nil {
+		err = os.Chmod(directory, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(directory) })
+	return filepath.Join(directory, "profitd.sock")
+}
+
+func connect(t testing.TB, path string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func listenOn(t testing.TB, path string) net.Listener {
+	t.Helper()
+	listener, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
 
 func wantNoListener(t *testing.T, path, because string) {
 	t.Helper()
@@ -165,5 +201,64 @@ func TestLockIsNoLink(t *testing.T) {
 	wantNoListener(t, path, "lock")
 	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("made %s: %v", target, err)
+	}
+}
+
+func TestCurl(t *testing.T) {
+	curl := requireTool(t, "curl")
+	_, path := serve(t, newBackend(Owner), ServerOptions{})
+	run := func(arguments ...string) string {
+		t.Helper()
+		output, err := exec.Command(curl, append([]string{"-sS", "--unix-socket", path}, arguments...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("curl %v: %v: %s", arguments, err, output)
+		}
+		return string(output)
+	}
+	if got := run("http://localhost/v1/tokens/payroll/12345.jan"); !strings.Contains(got, "AfasToken") {
+		t.Error(got)
+	}
+	if got := run("--json", `{"dry_run": true}`, "http://localhost/v1/tokens/payroll/12345.jan/reset"); !strings.Contains(got, `"dry_run":true`) {
+		t.Error(got)
+	}
+	if got := run("-d", `{"dry_run": true}`, "http://localhost/v1/tokens/payroll/12345.jan/reset"); !strings.Contains(got, "Content-Type: application/json") {
+		t.Errorf("does not tell how to declare JSON: %s", got)
+	}
+	// curl asks with Expect: 100-continue before it sends so much.
+	large := socketPath(t) + ".json"
+	if err := os.WriteFile(large, bytes.Repeat([]byte(" "), 10<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run("--json", "@"+large, "http://localhost/v1/tokens/payroll/12345.jan/reset"); !strings.Contains(got, `"too_large"`) {
+		t.Error(got)
+	}
+}
+
+// Every way of not reaching the service is one type, and says what to do.
+func TestUnreachable(t *testing.T) {
+	path := socketPath(t)
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	babble, err := net.Listen("unix", path+"2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer babble.Close()
+	go http.Serve(babble, http.NotFoundHandler())
+	for path, want := range map[string]string{
+		path + "1":               "there is no such socket",
+		path:                     "nobody is listening",
+		path + "2":               "not profitd",
+		strings.Repeat("x", 200): "cannot reach profitd",
+	} {
+		_, err := newClient(t, path).Status(t.Context())
+		var unreachable *UnreachableError
+		if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), want) || unreachable.Hint == "" || unreachable.Socket != path {
+			t.Errorf("%T %v does not say %q", err, err, want)
+		}
 	}
 }
