@@ -26,6 +26,9 @@ type ClientOptions struct {
 	// empty, right are root, the caller's own account (profitd run --user), and the account to which root gave the
 	// socket's directory: one that it owns, that nobody else can write to, below directories of root's that nobody
 	// else can write to, as /run/profitd is.
+	//
+	// On Windows it is a name or a SID. SYSTEM and Administrators are right besides; when it is empty, those, the
+	// service's virtual account NT SERVICE\profitd and the caller's own.
 	ServerAccount string
 }
 

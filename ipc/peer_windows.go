@@ -140,6 +140,14 @@ var procImpersonateNamedPipeClient = windows.NewLazySystemDLL("advapi32.dll").Ne
 
 // read takes from the token what can give rights.
 func (c *credentials) read(token windows.Token) error {
+	var level, size uint32
+	err := windows.GetTokenInformation(token, windows.TokenImpersonationLevel, (*byte)(unsafe.Pointer(&level)), uint32(unsafe.Sizeof(level)), &size)
+	if err != nil {
+		return os.NewSyscallError("GetTokenInformation TokenImpersonationLevel", err)
+	}
+	if level < windows.SecurityIdentification {
+		return nil
+	}
 	user, err := token.GetTokenUser()
 	if err != nil {
 		return os.NewSyscallError("GetTokenInformation TokenUser", err)
