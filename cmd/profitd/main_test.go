@@ -50,9 +50,14 @@ func buildProfitctl(t *testing.T) string {
 //	until COMMAND...         repeats the command until it succeeds (with "!": fails), for 20 s
 //	exits N COMMAND...       the command exits with N; its output is in the files out and err
 func TestScripts(t *testing.T) {
-	bin := buildProfitctl(t)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	params := scriptParams(buildProfitctl(t))
+	params.Dir = "testdata"
+	testscript.Run(t, params)
+}
+
+// scriptParams are those of all scripts; bin is where profitctl is.
+func scriptParams(bin string) testscript.Params {
+	return testscript.Params{
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			w := newWorld(env)
@@ -67,7 +72,7 @@ func TestScripts(t *testing.T) {
 			"config": cmdConfig, "start": cmdStart, "stop": cmdStop, "mail": cmdMail, "mails": cmdMails,
 			"fault": cmdFault, "clearfaults": cmdClearFaults, "called": cmdCalled, "until": cmdUntil, "exits": cmdExits,
 		},
-	})
+	}
 }
 
 type worldKey struct{}
