@@ -75,7 +75,7 @@ var stateColours = map[ipc.State]colour{
 func note(e ipc.Entry) string {
 	var notes []string
 	if e.Message != "" {
-		notes = append(notes, e.Message)
+		notes = append(notes, strings.TrimSuffix(e.Message, "."))
 	}
 	switch {
 	case e.State == ipc.AwaitingCode:
