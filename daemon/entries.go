@@ -61,7 +61,7 @@ func (f *force) entry(view *enrol.View, helpdesk bool) ipc.Entry {
 		ID: view.Key[:min(16, len(view.Key))], Connector: view.About.Connector, Description: view.About.Description,
 		Environment: view.About.Environment, Type: view.About.Type, User: view.About.User,
 		State: ipc.State(view.State()), Reason: s.Reason, Message: message(view), ProfitLogReference: s.LogReference,
-		Since: s.Since, RequestedAt: moment(s.RequestedAt), RequestedBy: s.RequestedBy, ActivatedBy: s.ActivatedBy,
+		Since: s.Since.UTC().Truncate(time.Second), RequestedAt: moment(s.RequestedAt), RequestedBy: s.RequestedBy, ActivatedBy: s.ActivatedBy,
 		Attempts: s.Attempts, NextAttemptAt: moment(s.NextAttemptAt), Mail: s.Mail, Fingerprint: s.Fingerprint,
 		IssuedAt: moment(s.IssuedAt), ExpiresAt: moment(s.ExpiresAt),
 	}
