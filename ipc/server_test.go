@@ -338,6 +338,22 @@ func TestLongAnswerHasLength(t *testing.T) {
 	}
 }
 
+// Node.js reaches the socket or the pipe by nothing but its name. Two calls at a time open two connections.
+func TestNode(t *testing.T) {
+	node := requireTool(t, "node")
+	_, path := serve(t, newBackend(Owner), ServerOptions{})
+	const script = `
+		const ask = (n) => require("http").request(
+			{socketPath: process.argv[1], path: "/v1/tokens/payroll/12345.jan", headers: {Connection: n ? "close" : "keep-alive"}},
+			(response) => response.on("data", (text) => console.log(JSON.parse(text).headers.Authorization)))
+			.on("error", (error) => { console.log(String(error)); process.exitCode = 1 }).end()
+		ask(0); ask(1)`
+	output, err := exec.Command(node, "-e", script, path).CombinedOutput()
+	if want := janToken().Headers["Authorization"]; err != nil || strings.Count(string(output), want) != 2 {
+		t.Errorf("%v: %s", err, output)
+	}
+}
+
 // Shutdown ends waits and streams at once, lets the rest finish, and does not wait for callers who say nothing.
 func TestShutdown(t *testing.T) {
 	backend := newBackend(Owner)
