@@ -17,6 +17,7 @@ const keyName = "profitd.key"
 type keyPlaces struct {
 	credential string // path; "" if the service was given no credentials
 	file       string // path
+	trouble    string // why there is no credential, if somebody knows
 }
 
 func newKeyPlaces(stateDir, credentialsDir string) keyPlaces {
@@ -37,6 +38,9 @@ func (p keyPlaces) find() foundKeys {
 	var f foundKeys
 	if p.credential != "" {
 		f.credential, f.credentialErr = readKey(p.credential)
+	}
+	if f.credential.aead == nil && f.credentialErr == nil && p.trouble != "" {
+		f.credentialErr = errors.New(p.trouble)
 	}
 	if f.fileErr = checkKeyFile(p.file); f.fileErr == nil {
 		f.file, f.fileErr = readKey(p.file)

@@ -234,3 +234,21 @@ func TestCredentialsDirectoryOfTheEnvironment(t *testing.T) {
 	must(t, err)
 	wantStatus(t, s, true, "systemd credential", "")
 }
+
+// What became of a credential that was not given to the service stands in its status, unless another one is there.
+func TestCredentialTrouble(t *testing.T) {
+	p := newPlaces(t)
+	p.open(t)
+	o := keystore.Options{Backend: "sealed", Dir: p.state, CredentialsDir: p.credentials}
+	t.Setenv("PROFITD_CREDENTIAL_TROUBLE", "it does not open")
+	s, err := keystore.Open(context.Background(), o)
+	must(t, err)
+	wantStatus(t, s, true, "key file", "the systemd credential is set aside: it does not open")
+
+	write(t, p.credential, read(t, p.file))
+	s, err = keystore.Open(context.Background(), o)
+	must(t, err)
+	if d := s.Status(t.Context()).Detail; strings.Contains(d, "does not open") {
+		t.Errorf("detail %q", d)
+	}
+}

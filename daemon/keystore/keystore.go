@@ -46,7 +46,8 @@
 // decrypt the credential into the key file.
 //
 // A credential that cannot be read, or is not 32 bytes, is set aside: Status says so and the key file is used if there
-// is one. As long as there are records that only a missing key can open, no key file is made: the way out is to bring
+// is one. One that cannot be decrypted systemd would not start the service with; the package's profitd-credential.service
+// keeps it back and says why in $PROFITD_CREDENTIAL_TROUBLE. As long as there are records that only a missing key can open, no key file is made: the way out is to bring
 // the key back (which Probe, Put and Get notice by themselves where it is the key file, and a restart where it is the
 // credential), or to delete those records, which needs no key. When the last is deleted, a new key is made.
 //

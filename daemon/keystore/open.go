@@ -14,6 +14,7 @@ type Options struct {
 	Dir            string // the state directory: keystore/ and profitd.key are made in it
 	User           bool   // one person's own instance: their keystore, not the machine's
 	CredentialsDir string // where systemd put credentials; "": $CREDENTIALS_DIRECTORY
+	Trouble        string // why systemd was not given the credential; "": $PROFITD_CREDENTIAL_TROUBLE
 	Collection     string // of the Secret Service; "": login if there is one, else the default one, chosen once
 	Log            *slog.Logger
 }
@@ -25,6 +26,9 @@ type Options struct {
 func Open(ctx context.Context, o Options) (Store, error) {
 	if o.CredentialsDir == "" {
 		o.CredentialsDir = os.Getenv("CREDENTIALS_DIRECTORY")
+	}
+	if o.Trouble == "" {
+		o.Trouble = os.Getenv("PROFITD_CREDENTIAL_TROUBLE")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -78,7 +82,7 @@ func (o Options) openBackend(name string, m *move) (*guard, error) {
 	var err error
 	switch name {
 	case "sealed":
-		b, err = openSealed(o.Dir, o.CredentialsDir, o.Log)
+		b, err = openSealed(o)
 	case "secret-service":
 		collection := o.Collection
 		if collection == "" {

@@ -29,16 +29,17 @@ type sealed struct {
 	census map[keyID]int
 }
 
-// openSealed opens the records in stateDir/keystore. What is wrong with keys and records does not keep it from
+// openSealed opens the records in the state directory. What is wrong with keys and records does not keep it from
 // opening: status says it.
-func openSealed(stateDir, credentialsDir string, log *slog.Logger) (*sealed, error) {
-	s := &sealed{dir: recordsDir(stateDir), places: newKeyPlaces(stateDir, credentialsDir), log: log}
+func openSealed(o Options) (*sealed, error) {
+	s := &sealed{dir: recordsDir(o.Dir), places: newKeyPlaces(o.Dir, o.CredentialsDir), log: o.Log}
+	s.places.trouble = o.Trouble
 	s.found = s.places.find()
 	if err := s.count(); err != nil {
 		return nil, err
 	}
 	if _, err := s.sealing(); err != nil {
-		log.Warn("the keystore cannot seal", "error", err)
+		s.log.Warn("the keystore cannot seal", "error", err)
 	}
 	s.reseal()
 	return s, nil
