@@ -31,6 +31,7 @@ func (e *Enroller) Activate(ctx context.Context, key string, code profit.Secret,
 		defer e.mu.Unlock()
 		return nil, &Error{Kind: NotAwaiting, Message: "The service is stopping.", View: x.View()}
 	}
+	e.planLocked(x)
 	e.mu.Unlock()
 	select {
 	case err := <-result:
@@ -51,7 +52,7 @@ func (e *Enroller) mayTryLocked(x *entry) error {
 	case x.rec.State != AwaitingCode:
 		return &Error{Kind: NotAwaiting, Message: "No activation code is awaited now.", View: x.View()}
 	}
-	return e.patienceLocked(x, time.Now())
+	return nil
 }
 
 // try tries the code: only once the keystore has proved that it can take a token, and the record says so.
@@ -67,6 +68,9 @@ func (e *Enroller) try(x *entry, code profit.Secret, by string) error {
 	}()
 	if probeErr != nil {
 		return e.keystoreErrorLocked(x, probeErr)
+	}
+	if err := e.patienceLocked(x, time.Now()); err != nil {
+		return err
 	}
 	var happened bool
 	err := e.commitLocked(x, func(r *record) { happened = r.on(codeTried, time.Now()) })

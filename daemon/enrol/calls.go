@@ -32,6 +32,8 @@ func (e *Enroller) requestLocked(x *entry, now time.Time) {
 		r.Sending, r.Spreading, r.RequestedAt = true, false, now
 		if automatic {
 			r.LastAutomatic = now
+		} else {
+			r.moveAsked(now)
 		}
 	}
 	if err := e.commitLocked(x, intent); err != nil {
@@ -57,6 +59,7 @@ func (e *Enroller) requestLocked(x *entry, now time.Time) {
 		}
 		e.planLocked(x)
 	})
+	e.planLocked(x)
 }
 
 // answeredLocked is what Profit's answer to a request for a code means.
@@ -108,6 +111,13 @@ func (e *Enroller) heedLocked(x *entry, err error, now time.Time) {
 	e.settleLocked(x, func(r *record) { r.NotBefore = later(r.NotBefore, until) })
 }
 
+// isPatient tells whether Profit has asked for patience.
+func (e *Enroller) isPatient(x *entry) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.patienceLocked(x, time.Now()) != nil
+}
+
 // patienceLocked is an error while Profit has asked for patience.
 func (e *Enroller) patienceLocked(x *entry, now time.Time) error {
 	until := e.patient[x.rec.BaseURL]
@@ -156,7 +166,7 @@ func (e *Enroller) verifyLocked(x *entry, now time.Time) {
 		_, err := client.Version(e.life, token)
 		var info *profit.MetaInfo
 		var infoErr error
-		if err == nil {
+		if err == nil && !e.isPatient(x) {
 			var answer profit.MetaInfo
 			if answer, infoErr = client.MetaInfo(e.life, token); infoErr == nil {
 				info = &answer
@@ -183,6 +193,7 @@ func (e *Enroller) verifyLocked(x *entry, now time.Time) {
 		x.verifying = nil
 		x.judged()
 	}
+	e.planLocked(x)
 }
 
 // judged tells those who wait for it that a reported token is judged, or cannot be judged now.

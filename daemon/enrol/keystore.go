@@ -214,6 +214,7 @@ func (e *Enroller) syncLocked(x *entry) <-chan struct{} {
 		x.sync = nil
 		close(done)
 	}
+	e.planLocked(x)
 	return done
 }
 
@@ -298,6 +299,10 @@ func (e *Enroller) deleteLocked(x *entry) error {
 // moment has returned too late: its token is gone.
 func (e *Enroller) forgetLocked(x *entry) error {
 	if err := e.unlocked(func(ctx context.Context) error { return e.keystore.Delete(ctx, x.key) }); err != nil {
+		if x.rec.State != Storing {
+			x.unread, x.held = true, profit.Token{} // it may be gone all the same: should the entry return, it is read anew
+			e.publishLocked(x)
+		}
 		return err
 	}
 	if x.rec.OrphanedAt.IsZero() {

@@ -52,7 +52,15 @@ func (r *record) recentlyAsked(now time.Time) []time.Time {
 // countAsked remembers one more mail that was asked for.
 func (r *record) countAsked(now time.Time) { r.Asked = append(r.recentlyAsked(now), now) }
 
-// automaticAllowedAt is when the service may next cause a mail for the entry by itself. The limit per Profit user
+// moveAsked has the last mail that was asked for count from now, when it goes out at last.
+func (r *record) moveAsked(now time.Time) {
+	r.Asked = slices.Clone(r.Asked)
+	if n := len(r.Asked); n > 0 {
+		r.Asked[n-1] = later(r.Asked[n-1], now)
+	}
+}
+
+// automaticAllowedAtLocked is when the service may next cause a mail for the entry by itself. The limit per Profit user
 // goes over all identities of that user, so that one person with many applications is not flooded either.
 func (e *Enroller) automaticAllowedAtLocked(x *entry, now time.Time) time.Time {
 	allowed := now
@@ -77,10 +85,10 @@ type mailbox struct{ baseURL, user string }
 
 func (r *record) mailbox() mailbox { return mailbox{r.BaseURL, strings.ToLower(r.User)} }
 
-// keptUntil is when an orphan is forgotten. Its record outlives the mails that count against the limits: who removes
-// an entry and adds it again gets no more of them.
+// keptUntil is when an orphan is forgotten. Its record outlives what limits calls and mails: who removes an entry and
+// adds it again gets no more of them.
 func (r *record) keptUntil(retention time.Duration) time.Time {
-	until := later(r.OrphanedAt.Add(retention), r.LastAutomatic.Add(automaticPause))
+	until := later(r.OrphanedAt.Add(retention), later(r.NotBefore, r.LastAutomatic.Add(automaticPause)))
 	if n := len(r.Asked); n > 0 {
 		until = later(until, r.Asked[n-1].Add(time.Hour))
 	}
