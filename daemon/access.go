@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/profitd/profitd/daemon/config"
 	"github.com/profitd/profitd/ipc"
 )
 
@@ -27,136 +29,93 @@ func (d *Daemon) Roles(peer *ipc.Peer, ref ipc.Ref) ipc.Role {
 		return 0
 	}
 	role := ipc.Local
-	if peer.Admin || f.conf != nil && names(f.conf.Helpdesk.Accounts, f.conf.Helpdesk.Groups, peer) {
+	if f.helpdesk(peer) {
 		role |= ipc.Helpdesk
 	}
-	switch {
-	case ref.User != "" && f.owns(peer, ref),
-		ref.User == "" && len(f.owned(peer, ref.Connector)) > 0:
+	if ref.User != "" && f.owns(peer, ref) || ref.User == "" && f.ownsAny(peer, ref.Connector) {
 		role |= ipc.Owner
 	}
 	return role
 }
 
-// owns tells whether the caller is an owner of the entry.
-func (f *force) owns(peer *ipc.Peer, ref ipc.Ref) bool {
-	x := f.find(ref)
-	if f.soleOwner != "" {
-		return x != nil && slices.Contains(peer.Accounts, f.soleOwner)
-	}
-	if x != nil && !x.line.Template {
-		return names(x.line.Accounts, x.line.Groups, peer)
-	}
-	c := f.connectors[ref.Connector]
-	return c != nil && len(c.templates) > 0 && !f.named(peer, c.Name) && slices.Contains(c.made(peer), ref.User)
+func (f *force) helpdesk(peer *ipc.Peer) bool {
+	return !peer.Anonymous && (peer.Admin || f.conf != nil && names(f.conf.Helpdesk.Accounts, f.conf.Helpdesk.Groups, peer))
 }
 
-// owned lists the Profit users that are the caller's, of one connector or (with an empty name) of all.
-func (f *force) owned(peer *ipc.Peer, connectorName string) []ipc.Ref {
-	var refs []ipc.Ref
-	listed := map[ipc.Ref]bool{}
-	add := func(ref ipc.Ref) {
-		if !listed[ref] && (connectorName == "" || ref.Connector == connectorName) {
-			listed[ref] = true
-			refs = append(refs, ref)
+// owns tells whether the caller is an owner of the entry.
+func (f *force) owns(peer *ipc.Peer, ref ipc.Ref) bool { return f.lineOf(peer, ref) != nil }
+
+// lineOf returns the line by which the caller is an owner of the entry, or nil.
+func (f *force) lineOf(peer *ipc.Peer, ref ipc.Ref) *config.User {
+	x, c := f.find(ref), f.connectors[ref.Connector]
+	switch {
+	case peer.Anonymous || c == nil:
+	case f.soleOwner != "":
+		if x != nil && names([]string{f.soleOwner}, nil, peer) {
+			return x.line
+		}
+	case x != nil && !x.line.Template:
+		if names(x.line.Accounts, x.line.Groups, peer) {
+			return x.line
+		}
+	case !f.named(peer, c.Name):
+		return c.template(peer, ref.User)
+	}
+	return nil
+}
+
+// named tells whether a line of the connector names the caller by account, which wins over its templates.
+func (f *force) named(peer *ipc.Peer, connector string) bool {
+	return slices.ContainsFunc(peer.Accounts, func(account string) bool {
+		return len(f.namedBy(holder{connector, false, fold(account)})) > 0
+	})
+}
+
+// template returns the line that makes that Profit user of the caller, or nil.
+func (c *connector) template(peer *ipc.Peer, user string) *config.User {
+	for _, t := range c.templates {
+		if made, ok := t.user(peer); ok && made == user {
+			return t.User
 		}
 	}
-	if f.soleOwner != "" {
-		if slices.Contains(peer.Accounts, f.soleOwner) {
-			for _, x := range f.all() {
-				add(x.ref)
+	return nil
+}
+
+// owned yields what is the caller's of one connector, or with an empty name of all; something perhaps twice.
+func (f *force) owned(peer *ipc.Peer, connector string) iter.Seq[ipc.Ref] {
+	return func(yield func(ipc.Ref) bool) {
+		if peer.Anonymous {
+			return
+		}
+		for i, forms := range [][]string{peer.Accounts, peer.Groups} {
+			for _, form := range forms {
+				for _, x := range f.namedBy(holder{connector, i == 1, fold(form)}) {
+					if !yield(x.ref) {
+						return
+					}
+				}
 			}
 		}
-		return refs
-	}
-	for _, x := range f.namedBy(peer) {
-		add(x.ref)
-	}
-	for _, c := range f.connectors {
-		if len(c.templates) > 0 && (connectorName == "" || c.Name == connectorName) && !f.named(peer, c.Name) {
-			for _, user := range c.made(peer) {
-				if ref := (ipc.Ref{Connector: c.Name, User: user}); f.owns(peer, ref) {
-					add(ref)
+		for _, c := range f.templated {
+			if connector != "" && connector != c.Name {
+				continue
+			}
+			for _, t := range c.templates {
+				user, ok := t.user(peer)
+				ref := ipc.Ref{Connector: c.Name, User: user}
+				if ok && f.owns(peer, ref) && !yield(ref) {
+					return
 				}
 			}
 		}
 	}
-	return refs
 }
 
-// namedBy lists the entries whose lines name the caller.
-func (f *force) namedBy(peer *ipc.Peer) []*entry {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	var entries []*entry
-	for _, account := range peer.Accounts {
-		entries = append(entries, f.byAccount[fold(account)]...)
+func (f *force) ownsAny(peer *ipc.Peer, connector string) bool {
+	for range f.owned(peer, connector) {
+		return true
 	}
-	for _, group := range peer.Groups {
-		entries = append(entries, f.byGroup[fold(group)]...)
-	}
-	return entries
-}
-
-// named tells whether a line of the connector names the caller by account, which wins over its templates.
-func (f *force) named(peer *ipc.Peer, connectorName string) bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return slices.ContainsFunc(peer.Accounts, func(account string) bool {
-		return slices.ContainsFunc(f.byAccount[fold(account)], func(x *entry) bool { return x.ref.Connector == connectorName })
-	})
-}
-
-// made lists the Profit users that the connector's templates make of the caller.
-func (c *connector) made(peer *ipc.Peer) []string {
-	var users []string
-	for _, t := range c.templates {
-		if user, ok := t.user(peer); ok && !slices.Contains(users, user) {
-			users = append(users, user)
-		}
-	}
-	return users
-}
-
-// user is the Profit user that the template makes of the caller, if it matches.
-func (t template) user(peer *ipc.Peer) (string, bool) {
-	account, matches := matching(t.Accounts, peer.Accounts)
-	if !matches {
-		_, matches = matching(t.Groups, peer.Groups)
-		account = peer.Account
-	}
-	if !matches || strings.HasPrefix(account, "uid:") {
-		return "", false
-	}
-	domain, name, upn := parts(account)
-	for _, form := range peer.Accounts {
-		formDomain, _, formUPN := parts(form)
-		if domain == "" {
-			domain = formDomain
-		}
-		if upn == "" {
-			upn = formUPN
-		}
-	}
-	user := t.ID
-	for placeholder, value := range map[string]string{"{name}": name, "{domain}": domain, "{upn}": upn} {
-		if strings.Contains(t.ID, placeholder) && value == "" {
-			return "", false
-		}
-		user = strings.ReplaceAll(user, placeholder, value)
-	}
-	return user, true
-}
-
-// parts takes an account apart: `CORP\jan`, jan@corp.example, or a bare name.
-func parts(account string) (domain, name, upn string) {
-	if domain, name, found := strings.Cut(account, `\`); found {
-		return domain, name, ""
-	}
-	if name, domain, found := strings.Cut(account, "@"); found {
-		return domain, name, account
-	}
-	return "", account, ""
+	return false
 }
 
 // names tells whether a line's accounts or groups name the caller.

@@ -18,14 +18,21 @@ func (d *Daemon) entryFor(ctx context.Context, peer *ipc.Peer, ref ipc.Ref) (*en
 	if !f.owns(peer, ref) {
 		return nil, noSuchEntry
 	}
-	x, err := d.make(ctx, ref)
-	if err != nil {
-		return nil, problem(err)
+	done := make(chan made, 1)
+	select {
+	case d.toMake <- making{ref, done}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	if x == nil {
-		return nil, noSuchEntry
+	select {
+	case m := <-done:
+		if m.err == nil && m.entry == nil {
+			m.err = noSuchEntry
+		}
+		return m.entry, problem(m.err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return x, nil
 }
 
 // entryNow is the answer of a call about an entry.
@@ -33,7 +40,8 @@ func (d *Daemon) entryNow(peer *ipc.Peer, view *enrol.View, err error) (ipc.Entr
 	if err != nil {
 		return ipc.Entry{}, problem(err)
 	}
-	return d.inForce.Load().entry(view, d.Roles(peer, ipc.Ref{})&ipc.Helpdesk != 0), nil
+	f := d.inForce.Load()
+	return f.entry(view, f.helpdesk(peer)), nil
 }
 
 // Code asks Profit for a (new) code.
@@ -69,13 +77,13 @@ func (d *Daemon) Reject(ctx context.Context, peer *ipc.Peer, ref ipc.Ref) (ipc.E
 
 // Reset throws the token away and begins anew. An orphan can be reset too: then nothing begins.
 func (d *Daemon) Reset(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, request ipc.ResetRequest) (ipc.Receipt, error) {
-	key := d.orphan(ref)
-	if x := d.inForce.Load().find(ref); x != nil || key == "" {
-		x, err := d.entryFor(ctx, peer, ref)
-		if err != nil {
-			return ipc.Receipt{}, err
-		}
-		key = x.key
+	key, err := d.toReset(ctx, peer, ref, request.DryRun)
+	if err != nil {
+		return ipc.Receipt{}, err
+	}
+	if key == "" {
+		before := d.inForce.Load().own(ref)
+		return ipc.Receipt{DryRun: true, Before: before, After: foreseen(before, request.Enrol)}, nil
 	}
 	if !request.DryRun {
 		d.log.Info("reset", "connector", ref.Connector, "user", ref.User, "by", peer.Account,
@@ -99,6 +107,28 @@ func (d *Daemon) Reset(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, request
 	return receipt, nil
 }
 
+// toReset finds the identity to reset: that of the entry in force, or of an orphan. A dry run does not let what a
+// template would make come into being; then it is empty.
+func (d *Daemon) toReset(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, dryRun bool) (string, error) {
+	f := d.inForce.Load()
+	owns := f.owns(peer, ref)
+	switch x := f.find(ref); {
+	case x != nil:
+		return x.key, nil
+	case owns && dryRun:
+		return "", nil
+	case !owns:
+		if key := d.orphan(ref); key != "" {
+			return key, nil
+		}
+	}
+	x, err := d.entryFor(ctx, peer, ref)
+	if err != nil {
+		return "", err
+	}
+	return x.key, nil
+}
+
 // foreseen is the entry as a reset would leave it.
 func foreseen(before ipc.Entry, enrols bool) ipc.Entry {
 	after := ipc.Entry{
@@ -115,14 +145,18 @@ func foreseen(before ipc.Entry, enrols bool) ipc.Entry {
 	return after
 }
 
-// orphan finds the identity of an entry that is no longer in the configuration.
-func (d *Daemon) orphan(ref ipc.Ref) string {
+// orphan finds the identity of an entry that is no longer in the configuration. There may have been several under that
+// name, with other keys to Profit: one that has a token comes first, so that a reset repeated reaches them all.
+func (d *Daemon) orphan(ref ipc.Ref) (key string) {
 	for _, view := range d.enrol.Views() {
-		if view.Orphan && view.About.Connector == ref.Connector && view.About.User == ref.User {
-			return view.Key
+		if !view.Orphan || view.About.Connector != ref.Connector || view.About.User != ref.User {
+			continue
+		}
+		if key = view.Key; view.Status.Fingerprint != "" {
+			break
 		}
 	}
-	return ""
+	return key
 }
 
 // leftInProfit says which token Profit goes on listing, and where to delete it.

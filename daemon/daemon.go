@@ -44,6 +44,8 @@ type Options struct {
 	Changed func(summary string)
 
 	Transport http.RoundTripper // for tests: instead of the network
+
+	quiet time.Duration // defaultQuiet, unless a test is in a hurry
 }
 
 // Daemon is the service. New makes it, Run lets it work.
@@ -62,8 +64,10 @@ type Daemon struct {
 	refusal atomic.Pointer[error] // why the files on disk are not in force; nil if they are
 
 	reloadAsked chan chan struct{} // each is closed when the configuration has been looked at
+	toMake      chan making
 
 	// Of the reload path, which alone uses them.
+	unsettled      *force // could not be put in force at the start
 	network        *profit.Network
 	networkOptions profit.NetworkOptions
 }
@@ -78,8 +82,14 @@ func New(ctx context.Context, options Options) (_ *Daemon, err error) {
 	if options.StopTimeout == 0 {
 		options.StopTimeout = 20 * time.Second
 	}
-	d := &Daemon{options: options, log: options.Log, started: time.Now(), reloadAsked: make(chan chan struct{})}
-	d.inForce.Store(newForce(nil))
+	if options.quiet == 0 {
+		options.quiet = defaultQuiet
+	}
+	d := &Daemon{
+		options: options, log: options.Log, started: time.Now(),
+		reloadAsked: make(chan chan struct{}), toMake: make(chan making),
+	}
+	d.inForce.Store(newForce(nil, options.SoleOwner))
 	if err := os.MkdirAll(options.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the state directory: %w", err)
 	}
@@ -199,7 +209,7 @@ func (d *Daemon) Reload(ctx context.Context) {
 	}
 }
 
-// Answers proves that the service answers: it asks for its own status over its own socket, as any client would.
+// Answers proves that the service answers: it asks who it is over its own socket, as any client would.
 func (d *Daemon) Answers(ctx context.Context) error {
 	client := ipc.NewClient(ipc.ClientOptions{Socket: d.options.Socket})
 	defer client.Close()

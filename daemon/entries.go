@@ -17,7 +17,7 @@ func (d *Daemon) Entries(_ context.Context, peer *ipc.Peer) ([]ipc.Entry, error)
 
 func (d *Daemon) entriesFor(peer *ipc.Peer) []ipc.Entry {
 	f := d.inForce.Load()
-	helpdesk := d.Roles(peer, ipc.Ref{})&ipc.Helpdesk != 0
+	helpdesk := f.helpdesk(peer)
 	var entries []ipc.Entry
 	listed := map[ipc.Ref]bool{}
 	if helpdesk {
@@ -29,8 +29,9 @@ func (d *Daemon) entriesFor(peer *ipc.Peer) []ipc.Entry {
 			}
 		}
 	}
-	for _, ref := range f.owned(peer, "") {
+	for ref := range f.owned(peer, "") {
 		if !listed[ref] {
+			listed[ref] = true
 			entries = append(entries, f.own(ref))
 		}
 	}
@@ -152,7 +153,7 @@ func replaced(shown map[string]bool, entries []ipc.Entry) (events []ipc.Event) {
 // changed turns the keys of changed entries into events.
 func (d *Daemon) changed(peer *ipc.Peer, keys map[string]bool, shown map[string]bool) (events []ipc.Event) {
 	f := d.inForce.Load()
-	helpdesk := d.Roles(peer, ipc.Ref{})&ipc.Helpdesk != 0
+	helpdesk := f.helpdesk(peer)
 	for key := range keys {
 		handle := d.enrol.Handle(key)
 		if handle == nil {

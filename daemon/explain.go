@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/profitd/profitd/daemon/config"
 	"github.com/profitd/profitd/ipc"
 )
 
@@ -13,7 +12,7 @@ import (
 func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account string) (ipc.Explanation, error) {
 	f := d.inForce.Load()
 	subject := peer
-	helpdesk := d.Roles(peer, ipc.Ref{})&ipc.Helpdesk != 0
+	helpdesk := f.helpdesk(peer)
 	if account != "" && account != peer.Account {
 		found, err := ipc.LookupPeer(account)
 		if err != nil {
@@ -23,7 +22,7 @@ func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account
 		subject = found
 	}
 	e := ipc.Explanation{Account: subject.Account}
-	x := f.find(ref)
+	x, c := f.find(ref), f.connectors[ref.Connector]
 	switch line := f.lineOf(subject, ref); {
 	case line != nil:
 		e.Allowed, e.By = true, fmt.Sprintf("%s:%d", line.Pos.File, line.Pos.Line)
@@ -37,9 +36,12 @@ func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account
 	case f.soleOwner != "":
 		e.Detail = "This is another account's own instance."
 		e.Change = "Nothing can: that account alone gets its tokens."
-	case helpdesk && x == nil && f.connectors[ref.Connector] == nil:
+	case helpdesk && c == nil:
 		e.Detail = "The configuration in force has no such connector."
 		e.Change = "An administrator adds the connector, or corrects its name."
+	case helpdesk && c.template(subject, ref.User) != nil && f.named(subject, c.Name):
+		e.Detail = "A template would make this user of this account, but another line of the connector names the account, which wins."
+		e.Change = "An administrator takes the account out of that line, or adds a line for this user."
 	case helpdesk && x == nil:
 		e.Detail = "The connector has no such user."
 		e.Change = "An administrator adds a line under the connector's users, with this account or a group of it."
@@ -54,15 +56,4 @@ func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account
 		e.Detail += " Administrators see states and reset, but get a token only if a line names them."
 	}
 	return e, nil
-}
-
-// lineOf is the line by which the account owns the entry, or nil.
-func (f *force) lineOf(peer *ipc.Peer, ref ipc.Ref) *config.User {
-	if !f.owns(peer, ref) {
-		return nil
-	}
-	if x := f.find(ref); x != nil {
-		return x.line
-	}
-	return f.connectors[ref.Connector].lineFor(ref.User)
 }

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,29 +15,25 @@ import (
 // of templates are added to it as accounts ask.
 type force struct {
 	conf       *config.Config // nil: there has never been a good one
+	insteadOf  error          // why the files on disk are not this; nil: they are
 	loadedAt   time.Time
-	connectors map[string]*connector
 	soleOwner  string // of Options
+	order      []*connector
+	connectors map[string]*connector
+	templated  []*connector // those with templates
 
-	mu        sync.RWMutex // guards the entries and their indexes
-	entries   map[ipc.Ref]*entry
-	byKey     map[string]*entry
-	byAccount map[string][]*entry // by folded account that a line names
-	byGroup   map[string][]*entry
+	mu      sync.RWMutex // guards the entries and their indexes
+	entries map[ipc.Ref]*entry
+	byKey   map[string]*entry
+	holders map[holder][]*entry
 }
 
 // connector is one connector of the configuration with its client of Profit.
 type connector struct {
 	*config.Connector
-	client    *profit.Client
-	revision  string
+	client    *profit.Client // of the one that is in force
+	revision  string         // likewise
 	templates []template
-}
-
-// template is a line that makes an entry for each account that matches.
-type template struct {
-	*config.User
-	ids *regexp.Regexp // the Profit users that it can make
 }
 
 // entry is one user of one connector, as far as the configuration is concerned.
@@ -47,9 +41,16 @@ type entry struct {
 	ref       ipc.Ref
 	key       string
 	connector *connector
-	line      *config.User // what names its accounts; a template's line for an entry that one made
-	handle    *enrol.Handle
+	line      *config.User  // what names its accounts; a template's line for an entry that one made
+	handle    *enrol.Handle // of what is in force
 	answer    atomic.Pointer[answer]
+}
+
+// holder is who is named by a line: an account or a group, of a connector or (with an empty name) of any.
+type holder struct {
+	connector string
+	group     bool
+	form      string // folded
 }
 
 // answer is the token as applications get it, made once for each view.
@@ -58,26 +59,36 @@ type answer struct {
 	token *ipc.Token
 }
 
-func newForce(conf *config.Config) *force {
-	return &force{
+// newForce arranges a configuration, or none. Nothing outside it changes or is asked.
+func newForce(conf *config.Config, soleOwner string) *force {
+	f := &force{
 		conf:       conf,
 		loadedAt:   time.Now(),
+		soleOwner:  soleOwner,
 		connectors: map[string]*connector{},
 		entries:    map[ipc.Ref]*entry{},
 		byKey:      map[string]*entry{},
-		byAccount:  map[string][]*entry{},
-		byGroup:    map[string][]*entry{},
+		holders:    map[holder][]*entry{},
 	}
-}
-
-func newConnector(conf *config.Connector) *connector {
-	c := &connector{Connector: conf}
-	for i := range conf.Users {
-		if conf.Users[i].Template {
-			c.templates = append(c.templates, newTemplate(&conf.Users[i]))
+	if conf == nil {
+		return f
+	}
+	for i := range conf.Connectors {
+		c := &connector{Connector: &conf.Connectors[i]}
+		f.order = append(f.order, c)
+		f.connectors[c.Name] = c
+		for j := range c.Users {
+			if line := &c.Users[j]; line.Template {
+				c.templates = append(c.templates, newTemplate(line))
+			} else {
+				f.addLocked(newEntry(c, line, line.ID)) // nobody else knows f
+			}
+		}
+		if len(c.templates) > 0 {
+			f.templated = append(f.templated, c)
 		}
 	}
-	return c
+	return f
 }
 
 func newEntry(c *connector, line *config.User, user string) *entry {
@@ -98,30 +109,30 @@ func (x *entry) enrolment() enrol.Entry {
 	}
 }
 
-// add makes an entry part of what is in force, and returns it as the enroller knows it. The caller holds f.mu, or is
-// the only one who knows f.
-func (f *force) add(x *entry) enrol.Entry {
-	f.entries[x.ref], f.byKey[x.key] = x, x
-	if !x.line.Template {
-		for _, account := range x.line.Accounts {
-			f.byAccount[fold(account)] = append(f.byAccount[fold(account)], x)
-		}
-		for _, group := range x.line.Groups {
-			f.byGroup[fold(group)] = append(f.byGroup[fold(group)], x)
-		}
-	}
-	return x.enrolment()
-}
-
-// join adds an entry, unless somebody else just has: then it returns that one.
-func (f *force) join(x *entry) *entry {
+// add makes an entry part of what is in force.
+func (f *force) add(x *entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if there := f.entries[x.ref]; there != nil {
-		return there
+	f.addLocked(x)
+}
+
+func (f *force) addLocked(x *entry) {
+	f.entries[x.ref], f.byKey[x.key] = x, x
+	accounts, groups := x.line.Accounts, x.line.Groups
+	switch {
+	case f.soleOwner != "":
+		accounts, groups = []string{f.soleOwner}, nil
+	case x.line.Template:
+		accounts, groups = nil, nil // whom it belongs to, the template says
 	}
-	f.add(x)
-	return x
+	for i, forms := range [][]string{accounts, groups} {
+		for _, form := range forms {
+			for _, connector := range []string{x.ref.Connector, ""} {
+				h := holder{connector, i == 1, fold(form)}
+				f.holders[h] = append(f.holders[h], x)
+			}
+		}
+	}
 }
 
 // find returns an entry, or nil.
@@ -138,6 +149,13 @@ func (f *force) findKey(key string) *entry {
 	return f.byKey[key]
 }
 
+// namedBy returns the entries whose lines name the holder.
+func (f *force) namedBy(h holder) []*entry {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.holders[h] // only ever appended to
+}
+
 // all returns the entries in no particular order.
 func (f *force) all() []*entry {
 	f.mu.RLock()
@@ -149,28 +167,12 @@ func (f *force) all() []*entry {
 	return entries
 }
 
-// lineFor finds the template that can make that Profit user.
-func (c *connector) lineFor(user string) *config.User {
-	for _, t := range c.templates {
-		if t.ids.MatchString(user) {
-			return t.User
+// made is the entry that a template makes of what is known by that key, nil if none does.
+func (f *force) made(key, user string) *entry {
+	for _, c := range f.templated {
+		if line := c.lineFor(user); line != nil && config.Identity(c.Connector, user) == key {
+			return newEntry(c, line, user)
 		}
 	}
 	return nil
-}
-
-func newTemplate(line *config.User) template {
-	var pattern strings.Builder
-	rest := line.ID
-	for {
-		before, after, found := strings.Cut(rest, "{")
-		pattern.WriteString(regexp.QuoteMeta(before))
-		_, after, closed := strings.Cut(after, "}")
-		if !found || !closed {
-			break
-		}
-		pattern.WriteString("(.+)")
-		rest = after
-	}
-	return template{line, regexp.MustCompile("^" + pattern.String() + "$")}
 }

@@ -25,11 +25,11 @@ func noToken(view *enrol.View) *ipc.Error {
 		problem = ipc.NewError(ipc.KeystoreUnavailable, "The keystore has not yet said whether it holds this token.",
 			"The service goes on trying; profitctl status shows how the keystore is.")
 	case state == enrol.AwaitingCode:
-		problem = ipc.NewError(ipc.ActivationRequired, view.Status.Message, mailHint)
+		problem = ipc.NewError(ipc.ActivationRequired, message(view), mailHint)
 	case state == enrol.Blocked:
 		problem = ipc.NewError(ipc.BlockedByProfit, view.Status.Message, "When that is mended, ask with profitctl code; the service itself tries once a day.")
 	case state == enrol.Idle:
-		problem = ipc.NewError(ipc.Pending, view.Status.Message, "Ask for a code with profitctl code.")
+		problem = ipc.NewError(ipc.Pending, message(view), "Ask for a code with profitctl code.")
 	case state == enrol.Validating:
 		problem = ipc.NewError(ipc.Pending, "A code is being tried.", "Ask again in a moment, or wait with wait=60s.")
 	default:

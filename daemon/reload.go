@@ -17,11 +17,14 @@ import (
 	"github.com/profitd/profitd/profit"
 )
 
-// quietBeforeRemoval is how long the files must rest before an entry that is no longer in them is taken away: half a
-// file can be in order.
-const quietBeforeRemoval = 5 * time.Second
-
-var errRemovalWaits = errors.New("it removes entries: it is taken once the files have rested for 5 seconds")
+// How long the reload path waits, unless a test is in a hurry.
+const (
+	// defaultQuiet is how long the files must rest before an entry that is no longer in them is taken away: half a
+	// file can be in order.
+	defaultQuiet = 5 * time.Second
+	// retryForce is the wait after a good configuration that could not be put in force, such as on a full disk.
+	retryForce = 30 * time.Second
+)
 
 // start puts the first configuration in force: the one on disk, or the last good one, or none.
 func (d *Daemon) start(ctx context.Context, first config.Loaded) {
@@ -34,27 +37,40 @@ func (d *Daemon) start(ctx context.Context, first config.Loaded) {
 		}
 		d.log.Warn("going on with the last good configuration")
 	}
-	if err := d.putInForce(ctx, conf); err != nil {
-		d.refuse(err)
-	} else if first.Err == nil {
-		d.keepLastGood(conf)
+	f := newForce(conf, d.options.SoleOwner)
+	f.insteadOf = first.Err
+	if !d.reload(ctx, f) {
+		d.unsettled = f
 	}
 }
 
-// reloads takes what the watcher reads until ctx ends.
+// reloads is the reload path: until ctx ends it takes what the watcher reads, and makes what templates make. It alone
+// changes what is in force.
 func (d *Daemon) reloads(ctx context.Context) {
-	var waiting *config.Config // removes entries
-	rested := time.NewTimer(quietBeforeRemoval)
-	rested.Stop()
+	next := d.unsettled // to be put in force when the timer fires; nil: nothing is
+	timer := time.NewTimer(retryForce)
+	defer timer.Stop()
+	try := func() {
+		if d.reload(ctx, next) {
+			next = nil
+		} else {
+			timer.Reset(retryForce)
+		}
+	}
 	unwatched := false
 	var asked []chan struct{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case m := <-d.toMake:
+			x, err := d.make(ctx, m.ref)
+			m.made <- made{x, err}
+			continue
 		case looked := <-d.reloadAsked:
 			asked = append(asked, looked)
 			d.watcher.Reload()
+			continue
 		case loaded, open := <-d.watcher.C:
 			if !open {
 				return
@@ -63,44 +79,52 @@ func (d *Daemon) reloads(ctx context.Context) {
 				unwatched = loaded.Unwatched != nil
 				d.log.Warn("the system announces no changes of the configuration: they take up to a minute", "error", loaded.Unwatched)
 			}
-			rested.Stop()
-			waiting = nil
-			switch {
-			case loaded.Err != nil:
+			if next = nil; loaded.Err != nil {
 				d.refuse(loaded.Err)
-			case d.removes(loaded.Config):
-				waiting = loaded.Config
-				rested.Reset(quietBeforeRemoval)
-				d.refusal.Store(&errRemovalWaits)
-			default:
-				d.reload(ctx, loaded.Config)
+				break
 			}
-			for _, looked := range asked {
-				close(looked)
+			next = newForce(loaded.Config, d.options.SoleOwner)
+			if d.removes(next) {
+				refusal := fmt.Errorf("it removes entries: it is taken once the files have rested for %s", d.options.quiet)
+				d.refusal.Store(&refusal)
+				timer.Reset(d.options.quiet)
+			} else {
+				try()
 			}
-			asked = nil
-			d.tellChanged()
-		case <-rested.C:
-			d.reload(ctx, waiting)
-			waiting = nil
-			d.tellChanged()
+		case <-timer.C:
+			if next != nil {
+				try()
+				d.tellChanged()
+			}
+			continue
 		}
+		for _, looked := range asked {
+			close(looked)
+		}
+		asked = nil
+		d.tellChanged()
 	}
 }
 
-// reload puts a good configuration in force.
-func (d *Daemon) reload(ctx context.Context, conf *config.Config) {
-	if now := d.inForce.Load().conf; now != nil && now.SHA256 == conf.SHA256 {
+// reload puts a good configuration in force. It tells whether that is done with; if not, trying again later may help.
+func (d *Daemon) reload(ctx context.Context, f *force) (done bool) {
+	if now := d.inForce.Load().conf; now != nil && now.SHA256 == f.conf.SHA256 {
 		d.refusal.Store(nil)
-		d.log.Info("the configuration is unchanged", "sha256", conf.SHA256)
-		return
+		d.log.Info("the configuration is unchanged", "sha256", f.conf.SHA256)
+		return true
 	}
-	if err := d.putInForce(ctx, conf); err != nil {
+	if err := d.putInForce(ctx, f); err != nil {
 		d.refuse(err)
-		return
+		var problems config.Problems
+		return errors.As(err, &problems)
+	}
+	if f.insteadOf != nil {
+		d.refusal.Store(&f.insteadOf)
+		return true
 	}
 	d.refusal.Store(nil)
-	d.keepLastGood(conf)
+	d.keepLastGood(f.conf)
+	return true
 }
 
 // refuse keeps to the configuration in force.
@@ -116,90 +140,68 @@ func (d *Daemon) refuse(err error) {
 }
 
 // removes tells whether the configuration lacks entries of the one in force.
-func (d *Daemon) removes(conf *config.Config) bool {
-	there := map[string]bool{}
-	var templates []*connector
-	for i := range conf.Connectors {
-		c := newConnector(&conf.Connectors[i])
-		for _, user := range c.Users {
-			if !user.Template {
-				there[config.Identity(c.Connector, user.ID)] = true
-			}
-		}
-		if len(c.templates) > 0 {
-			templates = append(templates, c)
-		}
-	}
+func (d *Daemon) removes(f *force) bool {
 	for _, x := range d.inForce.Load().all() {
-		if !there[x.key] && madeBy(templates, x.key, x.ref.User) == nil {
+		if f.findKey(x.key) == nil && f.made(x.key, x.ref.User) == nil {
 			return true
 		}
 	}
 	return false
 }
 
-// madeBy finds the connector of which a template makes the entry with that key.
-func madeBy(templates []*connector, key, user string) *connector {
-	for _, c := range templates {
-		if c.lineFor(user) != nil && config.Identity(c.Connector, user) == key {
-			return c
-		}
-	}
-	return nil
-}
-
 // putInForce makes the configuration the one that counts. On an error nothing has changed.
-func (d *Daemon) putInForce(ctx context.Context, conf *config.Config) error {
-	network, networkOptions, err := d.networkOf(conf)
+func (d *Daemon) putInForce(ctx context.Context, f *force) error {
+	if err := f.contested(); err != nil {
+		return err
+	}
+	network, networkOptions, err := d.networkOf(f.conf)
 	if err != nil {
 		return err
 	}
-	f := newForce(conf)
-	f.soleOwner = d.options.SoleOwner
-	var entries []enrol.Entry
-	var templates []*connector
-	for i := range conf.Connectors {
-		c := newConnector(&conf.Connectors[i])
+	for _, c := range f.order {
 		c.client = network.Client(profit.Options{
 			BaseURL: c.BaseURL, SOAPURL: c.SOAPURL, UseSOAP: c.SOAP, APIKey: c.APIKey, EnvironmentKey: c.EnvironmentKey,
-			IntegrationID: c.IntegrationID, Device: conf.Device.Description,
+			IntegrationID: c.IntegrationID, Device: f.conf.Device.Description,
 		})
-		c.revision = revision(conf, c.Connector)
-		f.connectors[c.Name] = c
-		for j := range c.Users {
-			if line := &c.Users[j]; !line.Template {
-				entries = append(entries, f.add(newEntry(c, line, line.ID)))
-			}
-		}
-		if len(c.templates) > 0 {
-			templates = append(templates, c)
-		}
+		c.revision = revision(f.conf, c.Connector)
 	}
-	if len(templates) > 0 { // what they made before, also before a restart
+	if len(f.templated) > 0 { // what they made before, also before a restart
 		for _, view := range d.enrol.Views() {
-			if c := madeBy(templates, view.Key, view.About.User); c != nil && f.byKey[view.Key] == nil {
-				entries = append(entries, f.add(newEntry(c, c.lineFor(view.About.User), view.About.User)))
+			if f.findKey(view.Key) != nil {
+				continue
+			}
+			if x := f.made(view.Key, view.About.User); x != nil {
+				f.add(x)
 			}
 		}
 	}
-	policy := enrol.Policy{Spread: conf.OTP.Spread, Retention: conf.OTP.Retention}
+	all := f.all()
+	entries := make([]enrol.Entry, len(all))
+	for i, x := range all {
+		entries[i] = x.enrolment()
+	}
+	policy := enrol.Policy{Spread: f.conf.OTP.Spread, Retention: f.conf.OTP.Retention}
 	if err := d.enrol.Reconcile(ctx, entries, policy); err != nil {
+		if network != d.network {
+			network.Close()
+		}
 		return err
 	}
-	for _, x := range f.entries {
+	for _, x := range all {
 		x.handle = d.enrol.Handle(x.key)
 	}
+	f.loadedAt = time.Now()
 	d.inForce.Store(f)
 	if d.network != nil && d.network != network {
 		d.network.Close()
 	}
 	d.network, d.networkOptions = network, networkOptions
 	d.hub.notifyAll()
-	for _, warning := range conf.Warnings {
+	for _, warning := range f.conf.Warnings {
 		d.log.Warn("configuration", "warning", warning)
 	}
-	d.log.Info("the configuration is in force", "files", len(conf.Files), "sha256", conf.SHA256,
-		"connectors", len(conf.Connectors), "entries", len(entries))
+	d.log.Info("the configuration is in force", "files", len(f.conf.Files), "sha256", f.conf.SHA256,
+		"connectors", len(f.order), "entries", len(all))
 	return nil
 }
 
@@ -230,29 +232,36 @@ func revision(conf *config.Config, c *config.Connector) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// make finds the entry that a template makes of the Profit user, or lets it come into being. The caller has seen to
-// it that the account that asks is its owner. It is nil if there is no such template.
+// making is what an account asks for first of what a template makes of it.
+type making struct {
+	ref  ipc.Ref
+	made chan<- made
+}
+
+type made struct {
+	entry *entry
+	err   error
+}
+
+// make finds the entry that a template makes of the Profit user, or lets it come into being. Whoever asks for it has
+// seen to it that it is the account's. It is nil if there is no such template any more.
 func (d *Daemon) make(ctx context.Context, ref ipc.Ref) (*entry, error) {
-	for {
-		f := d.inForce.Load()
-		if x := f.find(ref); x != nil {
-			return x, nil
-		}
-		c := f.connectors[ref.Connector]
-		if c == nil || c.lineFor(ref.User) == nil {
-			return nil, nil
-		}
-		x := newEntry(c, c.lineFor(ref.User), ref.User)
-		if err := d.enrol.Add(ctx, x.enrolment()); err != nil {
-			return nil, err
-		}
-		x.handle = d.enrol.Handle(x.key)
-		x = f.join(x)
-		if d.inForce.Load() == f { // else it goes into the one that took its place
-			d.hub.notify([]string{x.key})
-			return x, nil
-		}
+	f := d.inForce.Load()
+	if x := f.find(ref); x != nil {
+		return x, nil
 	}
+	c := f.connectors[ref.Connector]
+	if c == nil || c.lineFor(ref.User) == nil {
+		return nil, nil
+	}
+	x := newEntry(c, c.lineFor(ref.User), ref.User)
+	if err := d.enrol.Add(ctx, x.enrolment()); err != nil {
+		return nil, err
+	}
+	x.handle = d.enrol.Handle(x.key)
+	f.add(x)
+	d.hub.notify([]string{x.key})
+	return x, nil
 }
 
 // lastGoodName is what the last good configuration is sealed as, and its file in the state directory.
@@ -291,15 +300,14 @@ func (d *Daemon) lastGood() *config.Config {
 
 // replaceFile writes a file of the service's own so that a crash leaves the old or the new one.
 func replaceFile(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	fresh := path + ".new"
+	file, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(content)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err != nil {
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temporary.Name(), path)
+	return os.Rename(fresh, path)
 }

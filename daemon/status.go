@@ -20,7 +20,7 @@ func (d *Daemon) Status(ctx context.Context, peer *ipc.Peer) (ipc.Status, error)
 	for state, count := range d.counts() {
 		status.Entries[ipc.State(state)] = count
 	}
-	helpdesk := d.Roles(peer, ipc.Ref{})&ipc.Helpdesk != 0
+	helpdesk := f.helpdesk(peer)
 	refusal := d.refusal.Load()
 	status.Configuration.Refused = refusal != nil
 	if refusal != nil && helpdesk {

@@ -28,16 +28,18 @@ func (d *Daemon) Token(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, query i
 }
 
 // only is the caller's one user of the connector.
-func (f *force) only(peer *ipc.Peer, connector string) (ipc.Ref, error) {
-	switch refs := f.owned(peer, connector); len(refs) {
-	case 0:
-		return ipc.Ref{}, noSuchEntry
-	case 1:
-		return refs[0], nil
-	default:
-		return ipc.Ref{}, ipc.NewError(ipc.AmbiguousUser, "This account may have the tokens of several users there.",
-			"Name the user as well; profitctl list shows them.")
+func (f *force) only(peer *ipc.Peer, connector string) (only ipc.Ref, err error) {
+	for ref := range f.owned(peer, connector) {
+		if only != ref && only.User != "" {
+			return ipc.Ref{}, ipc.NewError(ipc.AmbiguousUser, "This account may have the tokens of several users there.",
+				"Name the user as well; profitctl list shows them.")
+		}
+		only = ref
 	}
+	if only.User == "" {
+		return ipc.Ref{}, noSuchEntry
+	}
+	return only, nil
 }
 
 // token is the entry's token as applications get it, or nil. It is made once for each view.
@@ -67,26 +69,30 @@ func (f *force) token(x *entry) *ipc.Token {
 	return token
 }
 
-// awaitToken asks for the token and waits for it. The entry is looked up anew each time: a reload replaces it.
+// awaitToken asks for the token and waits for it. A reload meanwhile may take the right away, or make the entry
+// another one, for which it asks as well.
 func (d *Daemon) awaitToken(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, query ipc.TokenQuery) (*ipc.Token, error) {
-	x, err := d.make(ctx, ref)
-	switch {
-	case err != nil:
-		return nil, problem(err)
-	case x == nil:
-		return nil, noSuchEntry
-	}
-	if _, err := d.enrol.Ask(x.key, peer.Account); err != nil {
-		return nil, problem(err)
-	}
 	timer := time.NewTimer(query.Wait)
 	defer timer.Stop()
-	for {
-		f := d.inForce.Load()
-		if x = f.find(ref); x == nil {
-			return nil, noSuchEntry
+	for asked := ""; ; {
+		x, err := d.entryFor(ctx, peer, ref)
+		if err != nil {
+			return nil, err
+		}
+		if x.key != asked {
+			if _, err := d.enrol.Ask(x.key, peer.Account); err != nil {
+				return nil, problem(err)
+			}
+			asked = x.key
 		}
 		changed := d.hub.wait(x.key)
+		f := d.inForce.Load()
+		if !f.owns(peer, ref) {
+			return nil, noSuchEntry
+		}
+		if f.find(ref) != x {
+			continue // it has been replaced just now
+		}
 		if token := f.token(x); token != nil {
 			return token, nil
 		}
