@@ -246,7 +246,7 @@ func (d *demo) activate(ctx context.Context, ref ipc.Ref, code string) (ipc.Entr
 		if d.yes {
 			d.line("(taken from the mail)")
 		} else {
-			fmt.Fprintf(d.out, "   Enter the code from the mail (or just Enter, to take it from there): ")
+			fmt.Fprintf(d.out, "    Enter the code from the mail (or just Enter, to take it from there): ")
 			line, err := d.readLine(ctx)
 			if err != nil {
 				return ipc.Entry{}, err
