@@ -155,7 +155,6 @@ func (r *running) outcome() error {
 // stop asks the program to end and waits until it has, the deadline has passed, or a second signal comes.
 func (r *running) stop(timeout time.Duration, impatient <-chan os.Signal) error {
 	r.n.stopping()
-	r.o.Log.Info("stopping")
 	r.cancel()
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
