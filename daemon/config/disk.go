@@ -14,6 +14,8 @@ import (
 const (
 	maxFile  = 1 << 20 // bytes of a file: some 12,000 users
 	maxLinks = 40      // symbolic links on the way to a file, as in Linux
+
+	linkModes = fs.ModeSymlink | fs.ModeIrregular // what Go calls a junction of Windows is irregular
 )
 
 // Options says how files are to be read. The zero value is right for the service.
@@ -142,7 +144,7 @@ func (d *disk) names(dir string) ([]string, error) {
 // resolve follows name to what it stands for, and checks each folder and link on the way.
 func (d *disk) resolve(name string) (string, error) {
 	path, err := walk(name, func(path string, info fs.FileInfo) error {
-		if info == nil || !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
+		if info == nil || !info.IsDir() && info.Mode()&linkModes == 0 {
 			return nil // a file is checked once it is open
 		}
 		if _, known := d.folders[path]; !known {
@@ -172,7 +174,7 @@ func walk(path string, visit func(path string, info fs.FileInfo) error) (string,
 		if refused := visit(at, info); refused != nil || err != nil {
 			return at, cmp.Or(refused, err)
 		}
-		if info.Mode()&fs.ModeSymlink != 0 {
+		if info.Mode()&linkModes != 0 {
 			target, err := os.Readlink(at)
 			if links++; err == nil && links > maxLinks {
 				err = errors.New("too many symbolic links")

@@ -138,3 +138,17 @@ func TestNoFile(t *testing.T) {
 		})
 	}
 }
+
+// The command that a refusal names changes no content, and yet everything.
+func TestWatchRights(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(folder(t, map[string]string{"config.toml": named("a")}), "config.toml")
+	w := Watch(t.Context(), path, Options{})
+	wantNext(t, w, "a")
+	must(t, os.Chmod(path, 0o644))
+	if next(t, w).Err == nil {
+		t.Error("a readable file was taken")
+	}
+	must(t, os.Chmod(path, 0o600))
+	wantNext(t, w, "a")
+}

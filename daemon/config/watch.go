@@ -157,7 +157,7 @@ func (f *watched) follow() {
 	for _, l := range f.seen {
 		end, err := walk(l.name, func(path string, info fs.FileInfo) error {
 			f.names[path] = true
-			if info == nil || info.Mode()&fs.ModeSymlink != 0 {
+			if info == nil || info.Mode()&linkModes != 0 {
 				f.watch(filepath.Dir(path), false)
 			}
 			return nil

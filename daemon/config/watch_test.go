@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,15 @@ func replace(t *testing.T, path, content string) {
 	must(t, os.Rename(temporary, path))
 }
 
+// symlink makes a link, where ordinary accounts may.
+func symlink(t *testing.T, target, path string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("only some accounts may make links on Windows, and Wine follows none")
+	}
+	must(t, os.Symlink(target, path))
+}
+
 func relink(t *testing.T, target, link string) {
 	t.Helper()
 	must(t, os.Symlink(target, link+".new"))
@@ -83,8 +93,8 @@ func TestWatch(t *testing.T) {
 		}},
 		{name: "as Kubernetes does it", before: func(t *testing.T, dir string) {
 			write(t, dir+"/..1/config.toml", named("before"))
-			must(t, os.Symlink("..1", dir+"/..data"))
-			must(t, os.Symlink("..data/config.toml", dir+"/config.toml"))
+			symlink(t, "..1", dir+"/..data")
+			symlink(t, "..data/config.toml", dir+"/config.toml")
 		}, change: func(t *testing.T, dir string) {
 			write(t, dir+"/..2/config.toml", named("after"))
 			relink(t, "..2", dir+"/..data")
@@ -93,12 +103,15 @@ func TestWatch(t *testing.T) {
 		{name: "a link to the folder moves", before: func(t *testing.T, dir string) {
 			must(t, os.Remove(dir))
 			write(t, dir+".1/config.toml", named("before"))
-			must(t, os.Symlink(dir+".1", dir))
+			symlink(t, dir+".1", dir)
 		}, change: func(t *testing.T, dir string) {
 			write(t, dir+".2/config.toml", named("after"))
 			relink(t, dir+".2", dir)
 		}},
 		{name: "the folder is exchanged", change: func(t *testing.T, dir string) {
+			if runtime.GOOS == "windows" {
+				t.Skip("Windows does not tell: the next look finds out")
+			}
 			write(t, dir+".new/config.toml", named("after"))
 			must(t, os.Rename(dir, dir+".old"))
 			must(t, os.Rename(dir+".new", dir))
@@ -176,20 +189,6 @@ func TestWatchPointedTo(t *testing.T) {
 	}
 	write(t, dir+"/certs/ca.pem", certificate(t))
 	must(t, next(t, w).Err)
-}
-
-// The command that a refusal names changes no content, and yet everything.
-func TestWatchRights(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(folder(t, map[string]string{"config.toml": named("a")}), "config.toml")
-	w := Watch(t.Context(), path, Options{})
-	wantNext(t, w, "a")
-	must(t, os.Chmod(path, 0o644))
-	if next(t, w).Err == nil {
-		t.Error("a readable file was taken")
-	}
-	must(t, os.Chmod(path, 0o600))
-	wantNext(t, w, "a")
 }
 
 // A network drive tells nothing: the watcher finds out by itself.

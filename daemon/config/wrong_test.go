@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -154,7 +156,7 @@ func TestWrong(t *testing.T) {
 			if !errors.As(err, &problems) {
 				t.Fatalf("got %v, want %s", err, test.want)
 			}
-			want := filepath.Join(dir, "config.toml") + ":" + strings.ReplaceAll(test.want, "DIR", dir)
+			want := filepath.Join(dir, "config.toml") + ":" + inFolder(test.want, dir)
 			if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool { return strings.HasPrefix(line, want) }) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
@@ -167,6 +169,12 @@ func TestWrong(t *testing.T) {
 	}
 }
 
+// inFolder makes a message about files in DIR what it is on this system.
+func inFolder(message, dir string) string {
+	message = regexp.MustCompile(`DIR/[a-z./]*`).ReplaceAllStringFunc(message, filepath.FromSlash)
+	return strings.NewReplacer("DIR", dir, "no such file", syscall.ENOENT.Error()).Replace(message)
+}
+
 // All errors of all files at once, and none that only follows from another.
 func TestAllAtOnce(t *testing.T) {
 	dir := folder(t, map[string]string{
@@ -177,7 +185,7 @@ func TestAllAtOnce(t *testing.T) {
 		"users.csv":       "account,id\njan\n*,12345.jan\nria,{name}\ngid:4,x\nkim,12345.kim\n",
 	})
 	_, err := Load(filepath.Join(dir, "config.toml"), Options{})
-	want := strings.NewReplacer("DIR", dir).Replace(`DIR/config.toml:5:1: connectors.payroll.enrol must be one of at_once, on_request
+	want := inFolder(`DIR/config.toml:5:1: connectors.payroll.enrol must be one of at_once, on_request
 DIR/config.toml:8:1: device.name is unknown: here may stand description
 DIR/config.d/a.toml:4:8: expected '.' or ']' to end table name, but got '\n' instead
 DIR/config.d/b.toml:2:1: connectors.other.environment must have five digits, such as "12345"
@@ -186,7 +194,7 @@ DIR/config.d/c.toml: is empty: write it again, or take it away if it is not want
 DIR/users.csv:2:1: this line is not account,id: two fields with a comma between them
 DIR/users.csv:3:1: the account must not be everybody: name the domain, such as "CORP\\*"
 DIR/users.csv:4:1: the id has a placeholder: those go under users
-DIR/users.csv:5:1: the account is a group: it belongs under groups`)
+DIR/users.csv:5:1: the account is a group: it belongs under groups`, dir)
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
