@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -346,4 +345,14 @@ func kindOf(err error) Kind {
 	return -1
 }
 
-func (d *device) keys() []string { return slices.Sorted(maps.Keys(d.life.enrol.entries)) }
+// lose has the keystore lose an item behind the service's back.
+func (d *device) lose(key string, damage bool) {
+	inMemory := d.life.mayChange(key)
+	d.mu.Lock()
+	d.memory.tampered[key] = true
+	if !inMemory {
+		delete(d.memory.came, key)
+	}
+	d.mu.Unlock()
+	d.safe.lose(key, damage)
+}

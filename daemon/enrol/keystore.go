@@ -147,8 +147,8 @@ func (e *Enroller) learnLocked(x *entry, r *record, item keystore.Item, err erro
 		return true // a reset could not delete it; now it can be
 	}
 	r.Fingerprint = token.Fingerprint()
-	if item.Generation >= r.Generation && !refused {
-		r.Generation = item.Generation
+	if (item.Generation >= r.Generation || r.State == Idle) && !refused { // idle: nothing is under way to replace it
+		r.Generation = max(r.Generation, item.Generation)
 		r.becomeActive(found, now)
 	}
 	return true

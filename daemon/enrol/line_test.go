@@ -153,7 +153,13 @@ func (l *life) deleting(key string) {
 		retention = defaultRetention
 	}
 	expired := !r.OrphanedAt.IsZero() && time.Since(r.OrphanedAt) >= retention
-	if there && item.Generation >= r.Floor && !expired {
+	if expired {
+		d.mu.Lock()
+		delete(d.memory.came, key) // it may be gone from now on
+		d.mu.Unlock()
+		return
+	}
+	if there && item.Generation >= r.Floor {
 		d.breaks(unreadableIsNotLost, "the item of %s is deleted, of generation %d, while the record is %+v", key, item.Generation, r)
 	}
 }

@@ -136,7 +136,9 @@ func (p *people) happens(number uint32) {
 		p.note("keystore in mood %d", m)
 		d.safe.set(m)
 	case 20:
-		p.loses(line.key, pick(2) == 1)
+		damage := pick(2) == 1
+		p.note("the keystore loses %s (damage %v)", line.key, damage)
+		d.lose(line.key, damage)
 	case 21:
 		p.takesOrRefuses(line, pick(3))
 	case 22:
@@ -235,18 +237,6 @@ func (p *people) profitFails(pick func(int) int) {
 		p.note("Profit fails: %+v %+v", fault, fault.Answer)
 		p.d.profit.Fault(fault)
 	}
-}
-
-func (p *people) loses(key string, damage bool) {
-	p.note("the keystore loses %s (damage %v)", key, damage)
-	inMemory := p.d.life.mayChange(key)
-	p.d.mu.Lock()
-	p.d.memory.tampered[key] = true
-	if !inMemory {
-		delete(p.d.memory.came, key)
-	}
-	p.d.mu.Unlock()
-	p.d.safe.lose(key, damage)
 }
 
 // takesOrRefuses is an administrator of Profit who deletes tokens, or blocks the app connector, or unblocks it.

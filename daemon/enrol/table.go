@@ -27,7 +27,7 @@ const (
 	resetIdle     event = "reset_idle"     // start anew when somebody asks
 	changed       event = "changed"        // a setting changed that Profit's answer may depend on
 	restarted     event = "restarted"      // the service starts
-	found         event = "found"          // at the start: the keystore holds the token of this generation
+	found         event = "found"          // at the start: the keystore holds the token of this generation, or an older one while idle
 )
 
 // Cells of the table that are no states.
