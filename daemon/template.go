@@ -30,8 +30,10 @@ func newTemplate(line *config.User) template {
 func (t template) user(peer *ipc.Peer) (user string, ok bool) {
 	account, matches := matching(t.Accounts, peer.Accounts)
 	if !matches {
-		account = peer.Account
 		_, matches = matching(t.Groups, peer.Groups)
+	}
+	if account == "" || isNumber(account) {
+		account = peer.Account
 	}
 	if !matches || isNumber(account) {
 		return "", false
