@@ -15,7 +15,7 @@ func writeFile(dir, name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
+	if err := rename(temp, filepath.Join(dir, name)); err != nil {
 		os.Remove(temp)
 		return err
 	}

@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// rename replaces a file; it is on disk after syncDir.
+func rename(from, to string) error { return os.Rename(from, to) }
+
 // syncDir makes a rename, a link or a removal in dir durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// maxKey keeps the name of a sealed record, in which a byte of the key may take three, within the 255 bytes of a
-// file name.
-const maxKey = 80
+// maxKey keeps the name of a sealed record and that of a credential, in which a byte of the key may take three, within
+// 255 characters.
+const maxKey = 72
 
 // itemVersion begins every encoded item; a newer profitd may write another.
 const itemVersion = 1

@@ -27,6 +27,8 @@ type ring struct {
 	max    int    // bytes of an item; 0: no limit
 	// ready returns nil if the keystore is there and unlocked. Nil where such a thing cannot be asked.
 	ready func(*keyring.Config) error
+	// names returns the names of all items; nil where keyring tells them, errors included.
+	names func() ([]string, error)
 
 	opened  keyring.Keyring // nil until the first call that found the keystore ready
 	sealing keys            // for Sealer; nil until first needed
@@ -106,24 +108,31 @@ func (r *ring) remove(name string) error {
 	return err
 }
 
-func (r *ring) put(item Item) error { return r.set(itemPrefix+item.Key, item.Label, encodeItem(item)) }
+// itemName is the name under which an item is kept. Credential Manager takes "A" for "a".
+func itemName(key string) string { return itemPrefix + escape(key) }
+
+func (r *ring) put(item Item) error { return r.set(itemName(item.Key), item.Label, encodeItem(item)) }
 
 func (r *ring) get(key string) (Item, error) {
-	data, err := r.data(itemPrefix + key)
+	data, err := r.data(itemName(key))
 	if err != nil {
 		return Item{}, err
 	}
 	return decodeItem(key, data)
 }
 
-func (r *ring) delete(key string) error { return r.remove(itemPrefix + key) }
+func (r *ring) delete(key string) error { return r.remove(itemName(key)) }
 
 func (r *ring) list() ([]string, error) {
 	var list []string
 	err := r.do(func(k keyring.Keyring) error {
 		names, err := k.Keys() // of everybody's items
+		if r.names != nil {
+			names, err = r.names()
+		}
 		for _, name := range names {
-			if key, ours := strings.CutPrefix(name, itemPrefix); ours && checkKey(key) == nil {
+			escaped, ours := strings.CutPrefix(name, itemPrefix)
+			if key, ok := unescape(escaped); ours && ok {
 				list = append(list, key)
 			}
 		}

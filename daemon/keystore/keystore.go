@@ -113,7 +113,7 @@ type Store interface {
 
 // Item is one secret and what it belongs to. It prints, logs and marshals to JSON without Secret.
 type Item struct {
-	Key        string // the identity: a hash in practice; 1 to 80 bytes of UTF-8 without NUL
+	Key        string // the identity: a hash in practice; 1 to 72 bytes of UTF-8 without NUL
 	Label      string // for people: "Payroll desktop, 12345.jan"
 	Generation uint64 // of the enrolment that brought the secret
 	Secret     []byte

@@ -238,9 +238,12 @@ func (s *sealed) path(key string) string { return filepath.Join(s.dir, fileName(
 // recordName is what a record is bound to.
 func recordName(key string) string { return "item/" + key }
 
-// fileName writes a key so that every file system takes it and tells it from others: what is not a small letter, a
-// digit or a hyphen becomes %XX.
-func fileName(key string) string {
+// fileName writes a key so that every file system takes it and tells it from others.
+func fileName(key string) string { return escape(key) + sealedSuffix }
+
+// escape writes a key so that also those who take "A" for "a" tell it from others: what is not a small letter, a digit
+// or a hyphen becomes %XX.
+func escape(key string) string {
 	var b strings.Builder
 	for _, c := range []byte(key) {
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' {
@@ -249,7 +252,7 @@ func fileName(key string) string {
 			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
-	return b.String() + sealedSuffix
+	return b.String()
 }
 
 // keyOf is the reverse of fileName; files that it did not name are not ours.
@@ -258,8 +261,12 @@ func keyOf(name string) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	return unescape(escaped)
+}
+
+func unescape(escaped string) (string, bool) {
 	key, err := url.PathUnescape(escaped)
-	return key, err == nil && fileName(key) == name && checkKey(key) == nil
+	return key, err == nil && escape(key) == escaped && checkKey(key) == nil
 }
 
 func (s *sealed) status() Status {

@@ -11,9 +11,16 @@ func openWincred() (*ring, error) {
 	if err := built(keyring.WinCredBackend); err != nil {
 		return nil, err
 	}
+	return wincredRing("profitd"), nil
+}
+
+// wincredRing keeps items under names that begin with the prefix.
+func wincredRing(prefix string) *ring {
 	return &ring{
-		config: keyring.Config{AllowedBackends: []keyring.BackendType{keyring.WinCredBackend}, ServiceName: "profitd", WinCredPrefix: "profitd"},
+		config: keyring.Config{AllowedBackends: []keyring.BackendType{keyring.WinCredBackend}, ServiceName: "profitd", WinCredPrefix: prefix},
 		where:  "Credential Manager of the service's account",
 		max:    maxCredential,
-	}, nil
+		ready:  func(*keyring.Config) error { _, err := credentialNames(prefix + ":ready"); return err },
+		names:  func() ([]string, error) { return credentialNames(prefix + ":profitd:") },
+	}
 }

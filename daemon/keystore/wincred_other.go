@@ -1,0 +1,5 @@
+//go:build !windows
+
+package keystore
+
+func credentialNames(string) ([]string, error) { return nil, nil }
