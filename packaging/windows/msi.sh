@@ -23,15 +23,36 @@ msi() {
 	done
 	cp src/config.example.toml out/msi/
 	touch -d "@$SOURCE_DATE_EPOCH" out/msi/*
+	# wixl warns of what it does not know; an error ends it.
 	(cd out/msi && wixl -a x64 -o profitd.msi ../../src/packaging/windows/profitd.wxs \
-		-D "Version=$numbers" -D "FullVersion=$VERSION" \
-		-D "ProductCode=$(code "product $VERSION")" -D "PackageCode=$(code "package $VERSION $(sha256sum ./*.exe ./*.toml)")")
+		-D "Version=$numbers" -D "FullVersion=$VERSION" -D "ProductCode=$(code "product $VERSION")")
+	sql() { msibuild $db -q "$1"; }
 
-	# The search path: wixl has no element for it.
-	msibuild $db -q "CREATE TABLE \`Environment\` (\`Environment\` CHAR(72) NOT NULL, \`Name\` CHAR(255) NOT NULL LOCALIZABLE, \`Value\` CHAR(255) LOCALIZABLE, \`Component_\` CHAR(72) NOT NULL PRIMARY KEY \`Environment\`)"
-	msibuild $db -q "INSERT INTO \`Environment\` (\`Environment\`, \`Name\`, \`Value\`, \`Component_\`) VALUES ('Path', '=-*Path', '[~];[INSTALLDIR]', 'Client')"
-	msibuild $db -q "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Sequence\`) VALUES ('WriteEnvironmentStrings', 5200)"
-	msibuild $db -q "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Sequence\`) VALUES ('RemoveEnvironmentStrings', 3300)"
+	# The search path.
+	sql "CREATE TABLE \`Environment\` (\`Environment\` CHAR(72) NOT NULL, \`Name\` CHAR(255) NOT NULL LOCALIZABLE, \`Value\` CHAR(255) LOCALIZABLE, \`Component_\` CHAR(72) NOT NULL PRIMARY KEY \`Environment\`)"
+	sql "INSERT INTO \`Environment\` (\`Environment\`, \`Name\`, \`Value\`, \`Component_\`) VALUES ('Path', '=-*Path', '[~];[INSTALLDIR]', 'Client')"
+	sql "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Sequence\`) VALUES ('RemoveEnvironmentStrings', 3300)"
+	sql "INSERT INTO \`InstallExecuteSequence\` (\`Action\`, \`Sequence\`) VALUES ('WriteEnvironmentStrings', 5200)"
+	# What the installing person's process may tell the system's.
+	sql "UPDATE \`Property\` SET \`Value\` = 'ACCOUNT;INSTALLDIR;WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED' WHERE \`Property\` = 'SecureCustomProperties'"
+	# The old version goes first, within the same transaction: if the new one fails, the old one is back.
+	sql "UPDATE \`InstallExecuteSequence\` SET \`Sequence\` = 1501 WHERE \`Action\` = 'RemoveExistingProducts'"
+
+	msibuild $db -s "Profit token service" profitd "x64;1033" "{$(code "package $VERSION $(cat out/msi/*.exe out/msi/*.toml src/packaging/windows/* | sha256sum)")}"
+	undate $db
 	sign $db
 	mv $db "$dest/profitd_${VERSION}_x64.msi"
+}
+
+# undate gives the MSI the time of the commit in place of the current one, in its summary information: FILETIMEs (type
+# 64) behind the format's id.
+undate() {
+	perl -0777 -pi -e '
+		my $time = pack("VVV", 64, (($ENV{SOURCE_DATE_EPOCH} + 11644473600) * 10000000) & 0xffffffff,
+			(($ENV{SOURCE_DATE_EPOCH} + 11644473600) * 10000000) >> 32);
+		my $at = index($_, pack("H*", "e0859ff2f94f6810ab9108002b27b3d9"));
+		$at < 0 and die "cannot find the summary information\n";
+		my $info = substr($_, $at, 400);
+		($info =~ s/\x40\0\0\0.{8}/$time/sg) == 2 or die "cannot find the two times in the summary information\n";
+		substr($_, $at, 400) = $info;' "$1"
 }
