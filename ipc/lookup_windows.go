@@ -1,30 +1,25 @@
 package ipc
 
 import (
-	"fmt"
+	"errors"
 	"os/user"
-	"strings"
+	"slices"
 )
 
-// lookupPeer asks Windows, which may ask a domain controller.
+// lookupPeer asks Windows, which may ask a domain controller. Groups within groups are left out where os/user does not
+// tell them.
 func lookupPeer(account string) (*Peer, error) {
-	found, err := user.Lookup(account)
+	sid, err := lookupAccount(account)
 	if err != nil {
-		found, err = user.LookupId(account)
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the account %q: %w", account, err)
+	c := credentials{sid: sid, admin: sid == systemSID}
+	found, groupErr := user.LookupId(sid)
+	if groupErr == nil {
+		c.groups, groupErr = found.GroupIds()
 	}
-	peer := &Peer{Account: found.Username, Accounts: []string{found.Username, found.Uid}}
-	if _, name, qualified := strings.Cut(found.Username, `\`); qualified {
-		peer.Accounts = append(peer.Accounts, name)
-	}
-	groups, err := found.GroupIds()
-	for _, sid := range groups {
-		peer.Groups = append(peer.Groups, sid)
-		if group, err := user.LookupGroupId(sid); err == nil {
-			peer.Groups = append(peer.Groups, group.Name)
-		}
-	}
-	return peer, err
+	slices.Sort(c.groups)
+	c.groups = slices.Compact(c.groups)
+	peer, err := name(c)
+	return &peer, errors.Join(err, groupErr)
 }
