@@ -107,9 +107,9 @@ func (d *device) answeredLocked(key string, mailbox int) {
 		d.breaksLocked(automaticIsRare, "%s was mailed at %v, and before at %v", key, this.at, earlier)
 	case this.automatic:
 		var user []mail
-		for _, line := range d.lines {
-			if line.user == d.line(key).user {
-				user = append(user, m.mails[line.key]...)
+		for other, mails := range m.mails {
+			if userOf(other) == userOf(key) {
+				user = append(user, mails...)
 			}
 		}
 		user = slices.DeleteFunc(user, func(other mail) bool { return !other.automatic })

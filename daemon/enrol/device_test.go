@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -108,6 +109,11 @@ func (d *device) add(connector, user string) *line {
 }
 
 func keyOf(apiKey, user string) string { return apiKey + "|" + user }
+
+func userOf(key string) string {
+	_, user, _ := strings.Cut(key, "|")
+	return user
+}
 
 // key is the only line's.
 func (d *device) key() string { return d.lines[0].key }
@@ -278,25 +284,20 @@ func (l *life) rec(key string) record {
 
 // code is the last that was mailed for a line.
 func (d *device) code(key string) string {
-	line := d.line(key)
 	code := "00000000"
-	for _, mail := range d.profit.Mails(line.user) {
-		if mail.Connector == line.connector.APIKey {
+	for _, mail := range d.profit.Mails(userOf(key)) {
+		if keyOf(mail.Connector, mail.User) == key {
 			code = mail.Code
 		}
 	}
 	return code
 }
 
-func (d *device) line(key string) *line {
-	return &d.lines[slices.IndexFunc(d.lines, func(l line) bool { return l.key == key })]
-}
-
 // mails counts what was mailed for a line.
 func (d *device) mails(key string) int {
-	line, n := d.line(key), 0
-	for _, mail := range d.profit.Mails(line.user) {
-		if mail.Connector == line.connector.APIKey {
+	n := 0
+	for _, mail := range d.profit.Mails(userOf(key)) {
+		if keyOf(mail.Connector, mail.User) == key {
 			n++
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -87,6 +88,9 @@ var recordsBucket = []byte("records")
 // OpenJournal opens or creates the file in the state directory. A file that is no longer one is set aside, not
 // deleted: the tokens do not depend on it, and an entry that has none yet is enrolled anew.
 func OpenJournal(dir string, log *slog.Logger) (*Journal, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	path := filepath.Join(dir, "enrolments.db")
 	db, records, err := readJournal(path)
 	if damaged := (*damagedError)(nil); errors.As(err, &damaged) {
@@ -113,7 +117,8 @@ type damagedError struct{ cause any }
 func (e *damagedError) Error() string { return fmt.Sprintf("damaged: %v", e.cause) }
 
 func readJournal(path string) (db *bbolt.DB, records map[string]*record, err error) {
-	defer func() { // bbolt panics on pages that contradict each other
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt reads beyond the end of a file that is cut short
+	defer func() {                                           // and it panics on pages that contradict each other
 		if cause := recover(); cause != nil {
 			err = &damagedError{cause}
 		}
@@ -121,6 +126,9 @@ func readJournal(path string) (db *bbolt.DB, records map[string]*record, err err
 			db.Close()
 		}
 	}()
+	if file, err := os.Stat(path); err == nil && file.Size() > 0 && file.Size() < int64(2*os.Getpagesize()) {
+		return nil, nil, &damagedError{"it is cut short"}
+	}
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
 	switch {
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):
