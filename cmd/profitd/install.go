@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,7 @@ not started: profitd start does that.`,
 		Example: "  sudo profitd install && sudo profitd start",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			options := service.Options{Arguments: f.arguments(), Account: account, TakeOver: takeOver}
-			return done(command, service.Install(options), "The service is installed. Start it with: profitd start")
+			return done(command, f.install(account, takeOver), "The service is installed. Start it with: profitd start")
 		},
 	}
 	f.add(install)
@@ -44,6 +44,31 @@ not started: profitd start does that.`,
 		simple("start", "Start the installed service", "The service has been started.", service.Start),
 		simple("stop", "Stop the installed service", "The service has stopped.", service.Stop),
 	}
+}
+
+// install installs the service, and makes its folders.
+func (f *runFlags) install(account string, takeOver bool) error {
+	for _, path := range []*string{&f.config, &f.state} { // the service's working directory is another
+		if *path != "" {
+			absolute, err := filepath.Abs(*path)
+			if err != nil {
+				return err
+			}
+			*path = absolute
+		}
+	}
+	options := service.Options{Arguments: f.arguments(), Account: account}
+	if err := service.Install(options); err != nil {
+		return err
+	}
+	account, err := service.Account(options)
+	if err != nil {
+		return err
+	}
+	if err := f.complete(); err != nil {
+		return err
+	}
+	return makeFolders(f.paths, account, takeOver)
 }
 
 // arguments are those with which the service is to be run.

@@ -27,7 +27,7 @@ type DirOptions struct {
 //
 // On Windows SYSTEM and Administrators may do everything there, and the service's account everything or, with
 // ReadOnly, read; what is made in it inherits that, and nothing is inherited from above. Elsewhere it is the
-// service's with mode 0700 or, with ReadOnly, the running account's with mode 0750.
+// service's with mode 0700 or, with ReadOnly, the running account's, and the service's group's, with mode 0750.
 func SecureDir(path string, opts DirOptions) error {
 	if err := secureDir(path, opts); err != nil {
 		return fmt.Errorf("cannot make %s safe: %w", path, err)

@@ -13,7 +13,7 @@ import (
 )
 
 func secureDir(path string, opts DirOptions) error {
-	owner, mode := os.Geteuid(), fs.FileMode(0o700)
+	owner, group, mode := os.Geteuid(), -1, fs.FileMode(0o700)
 	if opts.Account != "" {
 		account, err := user.Lookup(opts.Account)
 		if err != nil {
@@ -22,13 +22,16 @@ func secureDir(path string, opts DirOptions) error {
 		if owner, err = strconv.Atoi(account.Uid); err != nil {
 			return err
 		}
+		if group, err = strconv.Atoi(account.Gid); err != nil {
+			return err
+		}
 	}
 	service := owner
 	if opts.ReadOnly {
 		owner, mode = os.Geteuid(), 0o750
 	}
 	mend := func() error {
-		return errors.Join(os.Chmod(path, mode), os.Chown(path, owner, -1))
+		return errors.Join(os.Chmod(path, mode), os.Chown(path, owner, group))
 	}
 	create := func() error {
 		if err := os.Mkdir(path, 0o700); err != nil {

@@ -26,6 +26,15 @@ func Uninstall(o Options) error {
 	return nil
 }
 
+// Account is the account that the installed service runs as, to give it what it needs.
+func Account(o Options) (string, error) {
+	account, err := accountOf(o.withDefaults())
+	if err != nil {
+		return "", fmt.Errorf("cannot tell which account the service runs as: %w", err)
+	}
+	return account, nil
+}
+
 // Start has the system start the service.
 func Start(o Options) error {
 	o = o.withDefaults()

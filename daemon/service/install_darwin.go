@@ -19,9 +19,6 @@ func install(o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := makeFolders(); err != nil {
-		return err
-	}
 	// kardianos/service writes nothing in place of another plist.
 	path := filepath.Join("/Library/LaunchDaemons", o.Name+".plist")
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -34,15 +31,8 @@ func install(o Options) error {
 	return nil
 }
 
-// makeFolders makes those of configuration and state, for root alone.
-func makeFolders() error {
-	for _, dir := range []string{"etc", "state"} {
-		if err := os.MkdirAll(filepath.Join("/Library/Application Support/profitd", dir), 0o700); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// accountOf is root: the System keychain is root's.
+func accountOf(Options) (string, error) { return "root", nil }
 
 func uninstall(o Options) error {
 	s, err := controlled(o, nil)

@@ -21,9 +21,6 @@ var unit string
 // packagedUnits are where a package puts its unit, relative to the root.
 var packagedUnits = []string{"/usr/lib/systemd/system", "/lib/systemd/system"}
 
-// configDir is where the configuration lies.
-const configDir = "/etc/profitd"
-
 func install(o Options) error {
 	if service.Platform() != "linux-systemd" {
 		return errors.New("this system is not run by systemd; have what runs it start `profitd run`")
@@ -33,13 +30,8 @@ func install(o Options) error {
 			return fmt.Errorf("a package has done so already (%s); start the service with `systemctl enable --now %s`", path, o.Name)
 		}
 	}
-	if o.Account == "" {
-		o.Account = name
-	}
+	o.Account, _ = accountOf(o)
 	if err := makeAccount(o.Account); err != nil {
-		return err
-	}
-	if err := makeConfigDir(o.Account); err != nil {
 		return err
 	}
 	text, err := unitTemplate(o)
@@ -91,19 +83,11 @@ func makeAccount(account string) error {
 	return nil
 }
 
-// makeConfigDir makes the folder of the configuration, to be changed by root and read by the service alone.
-func makeConfigDir(account string) error {
-	if err := os.Mkdir(configDir, 0o750); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil // profitd check says what is wrong with its rights
-		}
-		return err
+func accountOf(o Options) (string, error) {
+	if o.Account == "" {
+		return name, nil
 	}
-	out, err := exec.Command("chown", "root:"+account, configDir).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("cannot give %s to the service: %s (%w)", configDir, printable(strings.TrimSpace(string(out))), err)
-	}
-	return nil
+	return o.Account, nil
 }
 
 func uninstall(o Options) error {

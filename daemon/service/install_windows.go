@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/kardianos/service"
@@ -114,6 +115,28 @@ func accountHint(o Options, err error) error {
 		return fmt.Errorf("%w; close services.msc and whatever else shows services, and try again", err)
 	}
 	return err
+}
+
+// accountOf is whom the Service Control Manager runs it as, in a form that has a SID.
+func accountOf(o Options) (string, error) {
+	m, err := connect()
+	if err != nil {
+		return "", err
+	}
+	defer m.Disconnect()
+	s, err := m.OpenService(o.Name)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	c, err := s.Config()
+	if err != nil {
+		return "", err
+	}
+	if strings.EqualFold(c.ServiceStartName, "LocalSystem") {
+		return "S-1-5-18", nil // the only account that goes by a name of its own there
+	}
+	return strings.TrimPrefix(c.ServiceStartName, `.\`), nil
 }
 
 func connect() (*mgr.Mgr, error) {

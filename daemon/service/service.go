@@ -52,8 +52,6 @@ type Options struct {
 	// Account is whom the service runs as; by default an account of its own: on Windows the virtual account
 	// `NT SERVICE\profitd`, on Linux profitd, on macOS root, whom the System keychain belongs to.
 	Account string
-	// TakeOver has Install make its own, on Windows, a folder that somebody else has made.
-	TakeOver bool
 
 	StopTimeout time.Duration // how long stopping may take; 30 s
 	Log         *slog.Logger  // slog.Default()
