@@ -16,7 +16,7 @@ msi() {
 		(cd "src/cmd/$name" && winres simply --arch amd64 --manifest cli \
 			--product-name profitd --product-version "$numbers.0" --file-version "$numbers.0" \
 			--file-description "$([ $name = profitd ] && echo "Profit token service" || echo "Profit token service: command line")" \
-			--original-filename $name.exe --copyright "The authors of profitd" --icon "")
+			--original-filename $name.exe --copyright "The authors of profitd" --icon "" 2> >(grep -v 'did not find icon' >&2))
 		program windows amd64 $name "$stage/out/msi/$name.exe"
 		rm "src/cmd/$name/"*.syso
 		sign out/msi/$name.exe
