@@ -187,14 +187,14 @@ func (r *running) until(ref ipc.Ref, state ipc.State) (entry ipc.Entry) {
 // admin sees everything and owns nothing.
 var admin = &ipc.Peer{Account: "root", Accounts: []string{"root", "uid:0"}, Groups: []string{"root", "gid:0"}, Admin: true}
 
-// entry is the entry as the helpdesk sees it, if there is one.
+// entry is the entry as the helpdesk sees it, if there is one; an orphan of that name if there is nothing else.
 func (r *running) entry(ref ipc.Ref) (found ipc.Entry, ok bool) {
 	for _, entry := range r.entriesFor(admin) {
-		if refOf(entry) == ref {
-			return entry, true
+		if refOf(entry) == ref && (!ok || found.State == ipc.Orphaned) {
+			found, ok = entry, true
 		}
 	}
-	return found, false
+	return found, ok
 }
 
 // code reads what Profit mails the user next.

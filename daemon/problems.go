@@ -21,6 +21,8 @@ const mailHint = "Enter the code with profitctl activate. No mail? In Profit the
 func noToken(view *enrol.View) *ipc.Error {
 	var problem *ipc.Error
 	switch state := view.State(); {
+	case state == enrol.Orphaned:
+		return noSuchEntry // a reload is taking it away
 	case view.Unread:
 		problem = ipc.NewError(ipc.KeystoreUnavailable, "The keystore has not yet said whether it holds this token.",
 			"The service goes on trying; profitctl status shows how the keystore is.")

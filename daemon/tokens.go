@@ -116,6 +116,8 @@ func worthWaiting(view *enrol.View, untilActive bool) bool {
 	switch view.State() {
 	case enrol.Requesting, enrol.Validating, enrol.Storing:
 		return true
+	case enrol.Orphaned:
+		return true // not for long: a reload is taking it away, or putting another one in its place
 	case enrol.AwaitingCode:
 		return untilActive
 	}
