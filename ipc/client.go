@@ -36,8 +36,8 @@ type ClientOptions struct {
 //
 // Every call ends with its context. Its error is an *Error from the service, an *UnreachableError, or the context's.
 type Client struct {
-	socket    string
-	transport http.Transport
+	socket string
+	links  links
 }
 
 // NewClient returns a client. It connects with the first call.
@@ -45,20 +45,14 @@ func NewClient(options ClientOptions) *Client {
 	if options.Socket == "" {
 		options.Socket = DefaultSocket()
 	}
-	c := &Client{socket: options.Socket}
-	c.transport = http.Transport{
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 8,
-		IdleConnTimeout:     time.Minute,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dial(ctx, options)
-		},
+	return &Client{
+		socket: options.Socket,
+		links:  links{dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, options) }},
 	}
-	return c
 }
 
 // Close closes the connections that are idle. The client remains usable.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.links.close() }
 
 // Status tells about the service as a whole.
 func (c *Client) Status(ctx context.Context) (Status, error) {
@@ -201,8 +195,7 @@ func (c *Client) send(ctx context.Context, method, target string, body any) (*ht
 		request.Header.Set("Content-Type", "application/json")
 	}
 	request.Header.Set("User-Agent", "") // net/http sends its own otherwise
-	// Not through an http.Client: nothing here redirects, and no cookies are kept.
-	response, err := c.transport.RoundTrip(request)
+	response, err := c.links.roundTrip(ctx, request)
 	if err != nil {
 		return nil, c.unreachable(ctx, "cannot reach profitd", err)
 	}

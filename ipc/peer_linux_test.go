@@ -66,7 +66,7 @@ func clientAs(t testing.TB, path string, uid, gid int, groups ...uint32) *Client
 		t.Skip("only root can call as another account")
 	}
 	client := newClient(t, path)
-	client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+	client.links.dial = func(context.Context) (net.Conn, error) {
 		return dialAs(path, uid, gid, groups...)
 	}
 	return client
@@ -227,7 +227,7 @@ func TestProcessDiesBeforeItAsks(t *testing.T) {
 	}
 	file.Close()
 	client := newClient(t, path)
-	client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	client.links.dial = func(context.Context) (net.Conn, error) { return conn, nil }
 
 	while, err := client.Whoami(t.Context())
 	if err != nil {

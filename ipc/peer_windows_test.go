@@ -37,7 +37,7 @@ func mySID(t testing.TB) string {
 // dialWith returns a client that opens the pipe in its own way.
 func dialWith(t *testing.T, path string, open func(context.Context) (net.Conn, error)) *Client {
 	client := newClient(t, path)
-	client.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return open(ctx) }
+	client.links.dial = func(ctx context.Context) (net.Conn, error) { return open(ctx) }
 	return client
 }
 
@@ -340,4 +340,22 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// Beforehand an account has the forms that it has when it calls.
+func TestLookupPeer(t *testing.T) {
+	_, path := serve(t, newBackend(Owner), ServerOptions{})
+	me, err := newClient(t, path).Whoami(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range me.Accounts {
+		peer, err := LookupPeer(account)
+		if err != nil || !slices.Equal(peer.Accounts, me.Accounts) {
+			t.Errorf("%s is %+v, %v", account, peer, err)
+		}
+	}
+	if peer, err := LookupPeer("nobody-like-that"); err == nil {
+		t.Errorf("found %+v", peer)
+	}
 }
