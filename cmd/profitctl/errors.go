@@ -21,7 +21,6 @@ const (
 	exitPending     = 5
 	exitUnreachable = 6
 	exitUnavailable = 7
-	exitInterrupted = 130
 )
 
 func exitCodesTopic() *cobra.Command {
@@ -37,7 +36,7 @@ func exitCodesTopic() *cobra.Command {
   5    there is no token yet, or Profit refused to make one
   6    the service cannot be reached
   7    Profit or the keystore is not available, or too much was asked: try again later
-  130  interrupted with Ctrl-C`,
+  130  interrupted with Ctrl-C, as shells count it`,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,10 +146,15 @@ func number(ts *testscript.TestScript, text string) int {
 	return n
 }
 
+// exitCode is what a shell calls the exit code: 128 and the signal's number for a program that a signal ended.
 func exitCode(ts *testscript.TestScript, err error) int {
-	if exit := new(exec.ExitError); errors.As(err, &exit) {
-		return exit.ExitCode()
+	exit := new(exec.ExitError)
+	if !errors.As(err, &exit) {
+		ts.Check(err)
+		return 0
 	}
-	ts.Check(err)
-	return 0
+	if ended, ok := exit.Sys().(syscall.WaitStatus); ok && ended.Signaled() {
+		return 128 + int(ended.Signal())
+	}
+	return exit.ExitCode()
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/signal"
 	"runtime/debug"
 	"time"
 
@@ -21,7 +19,6 @@ type app struct {
 
 // run does what the arguments ask for and returns the exit code.
 func run(args []string) int {
-	exitOnInterrupt()
 	a := &app{ui: newUI()}
 	root := a.rootCommand()
 	root.SetArgs(args)
@@ -38,17 +35,6 @@ func run(args []string) int {
 		return exitDone
 	}
 	return a.fail(err)
-}
-
-// exitOnInterrupt makes Ctrl-C end the program at once and quietly, wherever it is. What the service has begun it
-// ends by itself.
-func exitOnInterrupt() {
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
-	go func() {
-		<-interrupts
-		os.Exit(exitInterrupted)
-	}()
 }
 
 func (a *app) rootCommand() *cobra.Command {
