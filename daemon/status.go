@@ -10,6 +10,9 @@ import (
 	"github.com/profitd/profitd/ipc"
 )
 
+// keystorePatience is how long the status waits for a keystore that hangs, which is when people ask for it.
+const keystorePatience = 2 * time.Second
+
 // Status tells about the service as a whole; what is wrong with the configuration only to helpdesk.
 func (d *Daemon) Status(ctx context.Context, peer *ipc.Peer) (ipc.Status, error) {
 	f := d.inForce.Load()
@@ -34,6 +37,8 @@ func (d *Daemon) Status(ctx context.Context, peer *ipc.Peer) (ipc.Status, error)
 			status.Configuration.Warnings = f.conf.Warnings
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, keystorePatience)
+	defer cancel()
 	keystore := d.keystore.Status(ctx)
 	status.Keystore = ipc.Keystore{Backend: keystore.Backend, Key: keystore.Key, Healthy: keystore.Healthy, Detail: keystore.Detail}
 	if want := wantedBackend(f); want != "" && want != keystore.Backend && status.Keystore.Detail == "" {
