@@ -82,7 +82,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// What cmd/profitd has of the API and the simulator is for the demo.
+// What cmd/profitd has of the API and the simulator is for the demo, but for the path of the socket.
 func TestDemoAlone(t *testing.T) {
 	files, err := filepath.Glob("../cmd/profitd/*.go")
 	if err != nil || len(files) == 0 {
@@ -100,7 +100,9 @@ func TestDemoAlone(t *testing.T) {
 		for _, imported := range parsed.Imports {
 			switch path := strings.Trim(imported.Path.Value, `"`); path {
 			case module + "ipc", module + "profit/profittest":
-				t.Errorf("%s imports %s", name, path)
+				if name != "paths.go" || path != module+"ipc" {
+					t.Errorf("%s imports %s", name, path)
+				}
 			}
 		}
 	}
