@@ -68,7 +68,7 @@ func (e *Enroller) Reset(ctx context.Context, key string, revoke, enrol, dryRun 
 
 // alreadyReset tells whether nothing has come of the entry since it was last reset in the same way.
 func (r *record) alreadyReset(hasToken, mails bool) bool {
-	if hasToken || r.Floor == 0 || r.Floor != r.Generation {
+	if hasToken || r.Floor == 0 || r.Floor != r.Generation || !r.IssuedAt.IsZero() {
 		return false
 	}
 	switch r.State {

@@ -187,6 +187,35 @@ func TestResetOfWhatCannotBeRead(t *testing.T) {
 	})
 }
 
+// A token that the keystore took without saying so is reset like any other: the floor rises before it is deleted.
+func TestResetOfATokenInDoubt(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan").onRequest = true
+		d.start()
+		for range 2 {
+			if _, err := d.reset(false, true, false); err != nil {
+				t.Error(err)
+			}
+			d.pass(time.Minute)
+			d.safe.set(late)
+			if _, err := d.activate(d.key()); err != nil {
+				t.Error(err)
+			}
+			d.safe.set(locked)
+			d.powerFails()
+			if _, err := d.reset(false, false, false); err != nil {
+				t.Error(err)
+			}
+			d.powerFails()
+			d.safe.set(well)
+			d.pass(time.Minute)
+			if _, there := d.safe.holds(d.key()); there || d.view(d.key()).State() != Idle {
+				t.Errorf("%v; in the keystore: %v", d.view(d.key()).Status, there)
+			}
+		}
+	})
+}
+
 // Without revocation, or when Profit cannot be told, the receipt says so, and the token is gone here all the same.
 func TestResetWhenProfitIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T, d *device) {
@@ -197,6 +226,7 @@ func TestResetWhenProfitIsAway(t *testing.T) {
 		if err != nil || !receipt.DeletedHere || receipt.DeletedInProfit || receipt.RevokeErr == nil {
 			t.Errorf("%+v, %v", receipt, err)
 		}
+		d.pass(time.Second)
 		d.is(d.key(), Requesting, ReasonUnreachable, 1)
 		d.profit.SetUnreachable(false)
 		d.pass(2 * firstBackOff)
