@@ -160,6 +160,9 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	if late := server.Shutdown(patience); late != nil {
 		d.log.Warn("calls were cut off because the service stops", "error", late)
 	}
+	if err == nil {
+		<-serving // now the socket is gone
+	}
 	stop()
 	parts.Wait()
 	return errors.Join(err, d.close(patience))

@@ -251,3 +251,17 @@ func TestChanged(t *testing.T) {
 	v.writeText("nonsense")
 	await("1 active; the configuration on disk is not in force: see the log")
 }
+
+// A service that is told to stop before it has quite begun leaves nothing behind either.
+func TestStopAtOnce(t *testing.T) {
+	t.Parallel()
+	v := newDevice(t)
+	v.write(v.own("12345.jan"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		d, err := New(t.Context(), v.options())
+		v.must(err)
+		v.must(d.Run(ctx, nil))
+	}
+}
