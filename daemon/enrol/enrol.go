@@ -38,6 +38,11 @@
 // served or stored again. An entry that leaves the configuration is orphaned, whatever its state: it is not served,
 // nothing is asked of Profit for it, and its state waits for it to return until the retention is over.
 //
+// At the start the keystore is believed. A token of the current generation makes the entry active, whatever the
+// record says; an older one that is not below the floor is the old token of a renewal or a refusal, and stays until a
+// new one is active; one below the floor is deleted. What the keystore cannot give now is waited for, and meanwhile
+// nothing is asked of Profit for the entry, and nothing is overwritten: unreadable is not lost.
+//
 // A request for a code that was under way when the service stopped counts as unanswered: the mail may have gone out,
 // and a second one would void its code. A code that was being tried then may be spent; the person tries it once more
 // or asks for a new one, because a restart sends no mail.

@@ -7,28 +7,33 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/profitd/profitd/profit/profittest"
 )
 
 // One process uses a state directory; a second one says so.
 func TestOneProcessPerStateDirectory(t *testing.T) {
-	dir := t.TempDir()
-	journal, err := OpenJournal(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := OpenJournal(dir, nil); err == nil || !strings.Contains(err.Error(), "another profitd") {
-		t.Errorf("the second one: %v", err)
-	}
-	if err := journal.Close(); err != nil {
-		t.Error(err)
-	}
-	if journal, err = OpenJournal(dir, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := journal.Close(); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		journal, err := OpenJournal(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenJournal(dir, nil); err == nil || !strings.Contains(err.Error(), "another profitd") {
+			t.Errorf("the second one: %v", err)
+		}
+		if err := journal.Close(); err != nil {
+			t.Error(err)
+		}
+		if journal, err = OpenJournal(dir, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := journal.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A journal that is damaged, wherever, is set aside or read, but never ends the service.
@@ -104,5 +109,37 @@ func TestUnwritableRecord(t *testing.T) {
 		}
 		d.pass(time.Hour)
 		d.is(d.key(), Idle, ReasonNew, 0)
+	})
+}
+
+// What has happened is shown although the record cannot be written, and is written as soon as it can be.
+func TestRecordCatchesUp(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan")
+		d.profit.Fault(profittest.Fault{Delay: time.Second, Times: 1})
+		d.start()
+		e, journal := d.life.enrol, d.life.journal
+		if err := journal.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d.pass(time.Minute)
+		d.is(d.key(), AwaitingCode, ReasonNew, 1)
+		if _, err := d.activate(d.key()); kindOf(err) != RecordUnavailable {
+			t.Errorf("a code is tried: %v", err)
+		}
+		db, _, err := readJournal(filepath.Join(d.life.dir, "enrolments.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.mu.Lock()
+		journal.db = db
+		e.mu.Unlock()
+		d.pass(keystoreRetry)
+		if r := d.life.onDisk()[d.key()]; r.State != AwaitingCode || r.Sending {
+			t.Errorf("on disk: %+v", r)
+		}
+		if view, err := d.activate(d.key()); err != nil || view.State() != Active {
+			t.Error(err)
+		}
 	})
 }
