@@ -61,7 +61,7 @@ func (e *Enroller) dueAtLocked(x *entry) time.Time {
 	}
 	if !x.rec.OrphanedAt.IsZero() {
 		if x.sync == nil && !x.busy() {
-			at(later(x.rec.keptUntil(e.policy.Retention), x.syncAt))
+			at(later(e.keptUntilLocked(x), x.syncAt))
 		}
 		return due
 	}

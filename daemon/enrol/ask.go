@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
+// configured tells whether the entry is in the configuration. Before the first one none is, and none is an orphan.
+func (x *entry) configured() bool { return x.conf.Client != nil && x.rec.OrphanedAt.IsZero() }
+
 // lookLocked finds an entry that is in the configuration.
 func (e *Enroller) lookLocked(key string) (*entry, error) {
 	x := e.entries[key]
-	if x == nil || !x.rec.OrphanedAt.IsZero() {
+	if x == nil || !x.configured() {
 		return nil, unknown(key)
 	}
 	return x, nil

@@ -224,9 +224,9 @@ func (e *Enroller) syncKeystore(x *entry) {
 	defer e.mu.Unlock()
 	var err error
 	for err == nil {
-		expired := !x.rec.OrphanedAt.IsZero() && !x.busy() && !x.rec.keptUntil(e.policy.Retention).After(time.Now())
+		orphan := !x.rec.OrphanedAt.IsZero() && e.policy.Retention != 0
 		switch {
-		case expired:
+		case orphan && !x.busy() && !e.keptUntilLocked(x).After(time.Now()):
 			err = e.forgetLocked(x)
 		case x.wipes():
 			err = e.deleteLocked(x)

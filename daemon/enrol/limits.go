@@ -85,10 +85,11 @@ type mailbox struct{ baseURL, user string }
 
 func (r *record) mailbox() mailbox { return mailbox{r.BaseURL, strings.ToLower(r.User)} }
 
-// keptUntil is when an orphan is forgotten. Its record outlives what limits calls and mails: who removes an entry and
-// adds it again gets no more of them.
-func (r *record) keptUntil(retention time.Duration) time.Time {
-	until := later(r.OrphanedAt.Add(retention), later(r.NotBefore, r.LastAutomatic.Add(automaticPause)))
+// keptUntilLocked is when an orphan is forgotten. Its record outlives what limits calls and mails: who removes an
+// entry and adds it again gets no more of them.
+func (e *Enroller) keptUntilLocked(x *entry) time.Time {
+	r := x.rec
+	until := later(r.OrphanedAt.Add(e.policy.Retention), later(r.NotBefore, r.LastAutomatic.Add(automaticPause)))
 	if n := len(r.Asked); n > 0 {
 		until = later(until, r.Asked[n-1].Add(time.Hour))
 	}

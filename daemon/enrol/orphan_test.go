@@ -156,5 +156,12 @@ func TestNoConfiguration(t *testing.T) {
 		if _, there := d.safe.holds(d.key()); !there {
 			t.Error("the token was deleted")
 		}
+		if _, err := l.enrol.Code(t.Context(), d.key(), "jan"); kindOf(err) != Unknown {
+			t.Errorf("who asks for a code gets %v", err)
+		}
+		if receipt, err := d.reset(true, true, false); err != nil || !receipt.DeletedHere || receipt.RevokeErr == nil {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		d.is(d.key(), Idle, ReasonReset, 1)
 	})
 }

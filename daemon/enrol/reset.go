@@ -37,7 +37,7 @@ func (e *Enroller) Reset(ctx context.Context, key string, revoke, enrol, dryRun 
 	if dryRun {
 		return receipt, nil
 	}
-	mails := enrol && x.rec.OrphanedAt.IsZero()
+	mails := enrol && x.configured()
 	if !x.rec.alreadyReset(receipt.HadToken, mails) {
 		if err := e.beginAnewLocked(x, mails, by, now); err != nil {
 			return Receipt{}, err
