@@ -83,7 +83,7 @@ func message(view *enrol.View) string {
 	case view.Unread:
 		return "The keystore has not yet said whether it holds this token; it is tried again."
 	case view.Status.Message == "" && view.Status.State == enrol.Idle:
-		return "Nothing has been asked of Profit yet: that happens when an application asks for the token, or with profitctl code."
+		return "Nothing has been asked of Profit yet."
 	}
 	return view.Status.Message
 }

@@ -33,7 +33,7 @@ func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account
 		case line.Template:
 			e.Detail = "A template of the connector makes this Profit user of this account."
 		}
-	case f.soleOwner != "":
+	case f.soleOwner != "" && !names([]string{f.soleOwner}, nil, subject):
 		e.Detail = "This is another account's own instance."
 		e.Change = "Nothing can: that account alone gets its tokens."
 	case helpdesk && c == nil:

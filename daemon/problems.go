@@ -33,13 +33,13 @@ func noToken(view *enrol.View) *ipc.Error {
 	case state == enrol.Idle:
 		problem = ipc.NewError(ipc.Pending, message(view), "Ask for a code with profitctl code.")
 	case state == enrol.Validating:
-		problem = ipc.NewError(ipc.Pending, "A code is being tried.", "Ask again in a moment, or wait with wait=60s.")
+		problem = ipc.NewError(ipc.Pending, "A code is being tried.", "Ask again in a moment, or wait: profitctl token --wait 60s, in a request wait=60s.")
 	default:
 		detail := view.Status.Message
 		if detail == "" {
 			detail = "Profit is being asked for an activation code."
 		}
-		problem = ipc.NewError(ipc.Pending, detail, "Ask again later, or wait with wait=60s; profitctl list shows how it stands.")
+		problem = ipc.NewError(ipc.Pending, detail, "Ask again later, or wait: profitctl token --wait 60s, in a request wait=60s. profitctl list shows how it stands.")
 	}
 	return about(problem, view)
 }
@@ -68,7 +68,11 @@ func problem(err error) error {
 		if failure.View != nil && failure.View.State() == enrol.Blocked {
 			return noToken(failure.View)
 		}
-		said = ipc.NewError(ipc.Pending, failure.Message, "Ask for a new code with profitctl code, and enter that one.")
+		hint := "Ask for a new code with profitctl code, and enter that one."
+		if failure.View != nil && failure.View.State() == enrol.Validating {
+			hint = "Try again in a moment; profitctl list shows how it stands."
+		}
+		said = ipc.NewError(ipc.Pending, failure.Message, hint)
 	case enrol.WrongCode:
 		said = ipc.NewError(ipc.InvalidCode, failure.Message,
 			"Take the code from the newest mail; an older one no longer works. Or ask for a new one with profitctl code.")
