@@ -70,11 +70,11 @@ func (a *app) activate(args []string) error {
 	}
 	ctx, cancel := within(slow)
 	defer cancel()
-	entry, err = service.Activate(ctx, refOf(entry), code)
+	activated, err := service.Activate(ctx, refOf(entry), code)
 	if err != nil {
 		return refused(err, entry)
 	}
-	return a.result(entry)
+	return a.result(activated)
 }
 
 // findWaiting returns the entry that a code is for, or one that needs none because it is active.
@@ -139,7 +139,7 @@ func refused(err error, entry ipc.Entry) error {
 		return err
 	}
 	what := *describe(err)
-	what.next = append(what.next, "Only the newest mail's code works. Try again: "+commandFor("activate", entry))
+	what.next = append(what.next, "Try again: "+commandFor("activate", entry))
 	what.next = append(what.next, noMail(entry)...)
-	return &what
+	return errors.Join(&what, problem) // for people, and for programs
 }
