@@ -67,7 +67,7 @@ func (f *force) lineOf(peer *ipc.Peer, ref ipc.Ref) *config.User {
 // named tells whether a line of the connector names the caller by account, which wins over its templates.
 func (f *force) named(peer *ipc.Peer, connector string) bool {
 	return slices.ContainsFunc(peer.Accounts, func(account string) bool {
-		return len(f.namedBy(holder{connector, false, fold(account)})) > 0
+		return len(f.accounts.find(account, connector)) > 0
 	})
 }
 
@@ -87,12 +87,17 @@ func (f *force) owned(peer *ipc.Peer, connector string) iter.Seq[ipc.Ref] {
 		if peer.Anonymous {
 			return
 		}
-		for i, forms := range [][]string{peer.Accounts, peer.Groups} {
-			for _, form := range forms {
-				for _, x := range f.namedBy(holder{connector, i == 1, fold(form)}) {
-					if !yield(x.ref) {
-						return
-					}
+		for _, account := range peer.Accounts {
+			for _, found := range f.accounts.find(account, connector) {
+				if !yield(found.entry.ref) {
+					return
+				}
+			}
+		}
+		for _, group := range peer.Groups {
+			for _, found := range f.groups.find(group, connector) {
+				if !yield(found.entry.ref) {
+					return
 				}
 			}
 		}

@@ -24,11 +24,9 @@ var sizes = []int{100, 1_000, 10_000}
 
 // fleet is a terminal server: each account has its own Profit user, each with a token in the sealed keystore.
 type fleet struct {
-	size    int
 	dir     string
-	profit  *profittest.Profit
+	profit  *profittest.Server
 	options Options
-	users   string // the users file
 }
 
 var fleets = struct {
@@ -40,6 +38,7 @@ var fleets = struct {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	for _, f := range fleets.made {
+		f.profit.Close()
 		os.RemoveAll(f.dir)
 	}
 	os.Exit(code)
@@ -61,11 +60,11 @@ func fleetOf(b *testing.B, size int) *fleet {
 	}
 	dir, err := os.MkdirTemp("", "profitd-bench")
 	must(err)
-	f := &fleet{size: size, dir: dir, profit: profittest.NewProfit()}
+	f := &fleet{dir: dir, profit: profittest.NewServer()}
 	fleets.made[size] = f
 	f.options = Options{
 		ConfigFile: filepath.Join(dir, "config.toml"), StateDir: filepath.Join(dir, "state"), Socket: filepath.Join(dir, "s"),
-		Transport: f.profit.Transport(), Log: slog.New(slog.DiscardHandler), quiet: time.Millisecond,
+		Log: slog.New(slog.DiscardHandler), quiet: time.Millisecond,
 	}
 	f.profit.AddConnector(profittest.Connector{APIKey: "AAAA", EnvironmentKey: "BBBB"})
 	var users strings.Builder
@@ -74,8 +73,8 @@ func fleetOf(b *testing.B, size int) *fleet {
 	for i := 1; i < size; i++ {
 		fmt.Fprintf(&users, "user%d,12345.user%d\n", i, i)
 	}
-	f.users = users.String()
-	must(os.WriteFile(filepath.Join(dir, "users.csv"), []byte(f.users), 0o600))
+	must(os.WriteFile(filepath.Join(dir, "users.csv"), []byte(users.String()), 0o600))
+	must(os.WriteFile(filepath.Join(dir, "root.pem"), f.profit.RootCA(), 0o644))
 	f.write(b, "")
 	conf, err := config.Load(f.options.ConfigFile, config.Options{})
 	must(err)
@@ -96,8 +95,8 @@ func fleetOf(b *testing.B, size int) *fleet {
 // write writes config.toml, with something behind it.
 func (f *fleet) write(b *testing.B, more string) {
 	b.Helper()
-	text := "[keystore]\nbackend = \"sealed\"\n[connectors.payroll]\ndescription = \"Payroll desktop\"\nenvironment = \"12345\"\n" +
-		"api_key = \"AAAA\"\nenvironment_key = \"BBBB\"\nusers_file = \"users.csv\"\n" + more
+	keys := profittest.Connector{APIKey: "AAAA", EnvironmentKey: "BBBB"}
+	text := settings + connectorTable("payroll", f.profit.URL(), keys, "users_file = \"users.csv\"\n"+more)
 	if err := os.WriteFile(f.options.ConfigFile, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -201,7 +200,7 @@ func BenchmarkReload(b *testing.B) {
 	}
 }
 
-// BenchmarkHeap is what the service holds in memory.
+// BenchmarkHeap is what the service holds in memory once everybody has asked for their token.
 func BenchmarkHeap(b *testing.B) {
 	g := growth{}
 	for _, size := range sizes {
@@ -211,6 +210,12 @@ func BenchmarkHeap(b *testing.B) {
 			for range b.N {
 				before := heap()
 				s := f.start(b)
+				for _, x := range s.inForce.Load().all() {
+					peer := person(x.line.Accounts[0])
+					if _, err := s.Token(b.Context(), peer, x.ref, ipc.TokenQuery{}); err != nil {
+						b.Fatal(err)
+					}
+				}
 				bytes = heap() - before
 				s.end(b)
 			}

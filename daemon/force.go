@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"cmp"
+	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/profitd/profitd/daemon/config"
 	"github.com/profitd/profitd/daemon/enrol"
@@ -20,12 +24,13 @@ type force struct {
 	soleOwner  string // of Options
 	order      []*connector
 	connectors map[string]*connector
-	templated  []*connector // those with templates
+	templated  []*connector // those with templates; none in one person's own instance
+	accounts   index        // whom the lines name, but for templates
+	groups     index
 
-	mu      sync.RWMutex // guards the entries and their indexes
+	mu      sync.RWMutex // guards what follows
 	entries map[ipc.Ref]*entry
 	byKey   map[string]*entry
-	holders map[holder][]*entry
 }
 
 // connector is one connector of the configuration with its client of Profit.
@@ -43,17 +48,37 @@ type entry struct {
 	connector *connector
 	line      *config.User  // what names its accounts; a template's line for an entry that one made
 	handle    *enrol.Handle // of what is in force
-	answer    atomic.Pointer[answer]
+	answer    atomic.Pointer[weak.Pointer[answer]]
 }
 
-// holder is who is named by a line: an account or a group, of a connector or (with an empty name) of any.
-type holder struct {
-	connector string
-	group     bool
-	form      string // folded
+// index finds the entries whose lines name an account or a group. It is sorted: a map of as much would be ten times as
+// large.
+type index []named
+
+type named struct {
+	form  string // folded
+	entry *entry
 }
 
-// answer is the token as applications get it, made once for each view.
+func (n named) compare(other named) int {
+	return cmp.Or(cmp.Compare(n.form, other.form), cmp.Compare(n.entry.ref.Connector, other.entry.ref.Connector))
+}
+
+// find returns those of one connector, or with an empty name of all.
+func (i index) find(form, connector string) index {
+	form = fold(form)
+	from, _ := slices.BinarySearchFunc(i, form, func(n named, form string) int {
+		return cmp.Or(cmp.Compare(n.form, form), cmp.Compare(n.entry.ref.Connector, connector))
+	})
+	count := sort.Search(len(i)-from, func(n int) bool {
+		other := i[from+n]
+		return other.form != form || connector != "" && other.entry.ref.Connector != connector
+	})
+	return i[from : from+count]
+}
+
+// answer is the token as applications get it, made for a view. An entry holds it weakly: it lasts while applications
+// keep asking, and ten thousand tokens that nobody asks for take no memory.
 type answer struct {
 	view  *enrol.View
 	token *ipc.Token
@@ -68,7 +93,6 @@ func newForce(conf *config.Config, soleOwner string) *force {
 		connectors: map[string]*connector{},
 		entries:    map[ipc.Ref]*entry{},
 		byKey:      map[string]*entry{},
-		holders:    map[holder][]*entry{},
 	}
 	if conf == nil {
 		return f
@@ -81,14 +105,32 @@ func newForce(conf *config.Config, soleOwner string) *force {
 			if line := &c.Users[j]; line.Template {
 				c.templates = append(c.templates, newTemplate(line))
 			} else {
-				f.addLocked(newEntry(c, line, line.ID)) // nobody else knows f
+				x := newEntry(c, line, line.ID)
+				f.add(x)
+				f.enter(x)
 			}
 		}
-		if len(c.templates) > 0 {
+		if len(c.templates) > 0 && soleOwner == "" {
 			f.templated = append(f.templated, c)
 		}
 	}
+	slices.SortFunc(f.accounts, named.compare)
+	slices.SortFunc(f.groups, named.compare)
 	return f
+}
+
+// enter notes whom the entry's line names.
+func (f *force) enter(x *entry) {
+	if f.soleOwner != "" {
+		f.accounts = append(f.accounts, named{fold(f.soleOwner), x})
+		return
+	}
+	for _, account := range x.line.Accounts {
+		f.accounts = append(f.accounts, named{fold(account), x})
+	}
+	for _, group := range x.line.Groups {
+		f.groups = append(f.groups, named{fold(group), x})
+	}
 }
 
 func newEntry(c *connector, line *config.User, user string) *entry {
@@ -113,26 +155,7 @@ func (x *entry) enrolment() enrol.Entry {
 func (f *force) add(x *entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.addLocked(x)
-}
-
-func (f *force) addLocked(x *entry) {
 	f.entries[x.ref], f.byKey[x.key] = x, x
-	accounts, groups := x.line.Accounts, x.line.Groups
-	switch {
-	case f.soleOwner != "":
-		accounts, groups = []string{f.soleOwner}, nil
-	case x.line.Template:
-		accounts, groups = nil, nil // whom it belongs to, the template says
-	}
-	for i, forms := range [][]string{accounts, groups} {
-		for _, form := range forms {
-			for _, connector := range []string{x.ref.Connector, ""} {
-				h := holder{connector, i == 1, fold(form)}
-				f.holders[h] = append(f.holders[h], x)
-			}
-		}
-	}
 }
 
 // find returns an entry, or nil.
@@ -147,13 +170,6 @@ func (f *force) findKey(key string) *entry {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.byKey[key]
-}
-
-// namedBy returns the entries whose lines name the holder.
-func (f *force) namedBy(h holder) []*entry {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.holders[h] // only ever appended to
 }
 
 // all returns the entries in no particular order.

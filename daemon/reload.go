@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"time"
 
 	"github.com/profitd/profitd/daemon/config"
@@ -202,6 +203,7 @@ func (d *Daemon) putInForce(ctx context.Context, f *force) error {
 	}
 	d.log.Info("the configuration is in force", "files", len(f.conf.Files), "sha256", f.conf.SHA256,
 		"connectors", len(f.order), "entries", len(all))
+	go debug.FreeOSMemory() // a start and a reload need twice what stays
 	return nil
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"time"
+	"weak"
 
 	"github.com/profitd/profitd/daemon/enrol"
 	"github.com/profitd/profitd/ipc"
@@ -42,11 +43,13 @@ func (f *force) only(peer *ipc.Peer, connector string) (only ipc.Ref, err error)
 	return only, nil
 }
 
-// token is the entry's token as applications get it, or nil. It is made once for each view.
+// token is the entry's token as applications get it, or nil.
 func (f *force) token(x *entry) *ipc.Token {
 	view := x.handle.View()
-	if made := x.answer.Load(); made != nil && made.view == view {
-		return made.token
+	if kept := x.answer.Load(); kept != nil {
+		if made := kept.Value(); made != nil && made.view == view {
+			return made.token
+		}
 	}
 	if view.Token.IsZero() || view.Orphan {
 		return nil
@@ -65,7 +68,8 @@ func (f *force) token(x *entry) *ipc.Token {
 	if err := token.Encode(); err != nil {
 		return token // the server makes the same attempt, and reports it
 	}
-	x.answer.Store(&answer{view, token})
+	kept := weak.Make(&answer{view, token})
+	x.answer.Store(&kept)
 	return token
 }
 
