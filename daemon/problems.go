@@ -63,7 +63,7 @@ func problem(err error) error {
 	case enrol.Unknown:
 		return noSuchEntry
 	case enrol.TooMany:
-		said = ipc.NewError(ipc.TooManyRequests, failure.Message, "Try again when the time in Retry-After is over.")
+		said = ipc.NewError(ipc.TooManyRequests, failure.Message, "Wait before asking again: Retry-After says how long.")
 	case enrol.NotAwaiting:
 		if failure.View != nil && failure.View.State() == enrol.Blocked {
 			return noToken(failure.View)

@@ -33,6 +33,10 @@ func (b *backend) Roles(*ipc.Peer, ipc.Ref) ipc.Role { return ipc.Local | ipc.Ow
 func (b *backend) begin(call string, ref ipc.Ref, more string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.beginLocked(call, ref, more)
+}
+
+func (b *backend) beginLocked(call string, ref ipc.Ref, more string) error {
 	b.calls = append(b.calls, call+" "+ref.String()+more)
 	for _, name := range []string{call + " " + ref.String(), call} {
 		if problem := b.answers.Problems[name]; problem != nil {
@@ -90,16 +94,22 @@ func (b *backend) Reject(_ context.Context, _ *ipc.Peer, ref ipc.Ref) (ipc.Entry
 }
 
 func (b *backend) change(call string, ref ipc.Ref, more string) (ipc.Entry, error) {
-	if err := b.begin(call, ref, more); err != nil {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.beginLocked(call, ref, more); err != nil {
 		return ipc.Entry{}, err
 	}
-	return b.set(ref, ""), nil
+	return b.setLocked(ref, ""), nil
 }
 
 // set changes an entry's state, to that of the file if it is not given.
 func (b *backend) set(ref ipc.Ref, state ipc.State) ipc.Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.setLocked(ref, state)
+}
+
+func (b *backend) setLocked(ref ipc.Ref, state ipc.State) ipc.Entry {
 	if state == "" {
 		state = b.answers.State
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,34 @@ func (a *app) change(command string, args []string, call func(*ipc.Client, conte
 	if err != nil {
 		return err
 	}
-	return a.result(entry)
+	return a.result(settled(service, entry))
+}
+
+// settled is the entry once Profit has answered, or has not for a while: whoever asks for a code wants to know whether
+// it was mailed.
+func settled(service *ipc.Client, entry ipc.Entry) ipc.Entry {
+	ctx, cancel := within(quick)
+	defer cancel()
+	underWay := func() bool {
+		return entry.State == ipc.Requesting && (entry.NextAttemptAt == nil || !entry.NextAttemptAt.After(time.Now()))
+	}
+	if !underWay() {
+		return entry
+	}
+	for event, err := range service.Watch(ctx) {
+		if err != nil {
+			break
+		}
+		for _, e := range entriesOf(event) {
+			if refOf(e) == refOf(entry) {
+				entry = e
+			}
+		}
+		if !underWay() {
+			break
+		}
+	}
+	return entry
 }
 
 // result prints where the entry stands after a call, and what to check while a mail is awaited. Blocked is a failure:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,14 @@ func matching(ctx context.Context, service *ipc.Client, args []string) ([]ipc.En
 }
 
 func refOf(e ipc.Entry) ipc.Ref { return ipc.Ref{Connector: e.Connector, User: e.User} }
+
+// entriesOf are the entries that an event tells about.
+func entriesOf(event ipc.Event) []ipc.Entry {
+	if event.Entry != nil {
+		return []ipc.Entry{*event.Entry}
+	}
+	return event.Snapshot
+}
 
 // nothingThere is what the service would say: the same whether the entry does not exist or is somebody else's.
 func nothingThere(args []string) error {
@@ -84,8 +93,10 @@ func note(e ipc.Entry) string {
 		notes = append(notes, "ask for a code: "+commandFor("code", e))
 	case e.State == ipc.Active && e.ExpiresAt != nil:
 		notes = append(notes, "until "+when(*e.ExpiresAt))
-	case e.NextAttemptAt != nil:
+	case e.NextAttemptAt != nil && e.NextAttemptAt.After(time.Now()):
 		notes = append(notes, "next attempt "+when(*e.NextAttemptAt))
+	case e.State == ipc.Requesting && e.Message == "":
+		notes = append(notes, "Profit is being asked for a code")
 	}
 	if e.ProfitLogReference != "" {
 		notes = append(notes, "Profit's log reference "+e.ProfitLogReference)

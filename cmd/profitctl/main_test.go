@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	service FILE                     the service answers what the file says (see backend)
 //	becomes CONNECTOR USER STATE     an entry changes its state
 //	called LINE...                   the calls that the service got since it was last asked
+//	asked LINE...                    waits until the service has got these calls, and forgets them
 //	api METHOD PATH FILE             asks the service without profitctl
 //	exits N COMMAND...               runs the command, which must exit with N
 //	terminal N [EXPECT TYPE]... -- COMMAND...
@@ -44,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"service":  cmdService,
 			"becomes":  cmdBecomes,
 			"called":   cmdCalled,
+			"asked":    cmdAsked,
 			"api":      cmdAPI,
 			"exits":    cmdExits,
 			"terminal": cmdTerminal,
@@ -116,6 +118,19 @@ func cmdCalled(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("the service was called %s, not %s", got, want)
 	}
 	b.calls = nil
+}
+
+func cmdAsked(ts *testscript.TestScript, _ bool, args []string) {
+	b := backendOf(ts)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		b.mu.Lock()
+		count := len(b.calls)
+		b.mu.Unlock()
+		if count >= len(args) || time.Now().After(deadline) {
+			cmdCalled(ts, false, args)
+			return
+		}
+	}
 }
 
 func cmdAPI(ts *testscript.TestScript, _ bool, args []string) {

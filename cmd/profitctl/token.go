@@ -88,11 +88,7 @@ func (a *app) showProgress(ctx context.Context, service *ipc.Client, ref ipc.Ref
 			if err != nil {
 				return // the call that waits tells what is wrong
 			}
-			entries := event.Snapshot
-			if event.Entry != nil {
-				entries = []ipc.Entry{*event.Entry}
-			}
-			for _, e := range entries {
+			for _, e := range entriesOf(event) {
 				if e.Connector == ref.Connector && (ref.User == "" || e.User == ref.User) {
 					a.warnf("waiting for %s: %s %s\n", refOf(e), e.State, note(e))
 				}
