@@ -39,7 +39,7 @@ func (d *Daemon) Explain(_ context.Context, peer *ipc.Peer, ref ipc.Ref, account
 	case helpdesk && c == nil:
 		e.Detail = "The configuration in force has no such connector."
 		e.Change = "An administrator adds the connector, or corrects its name."
-	case helpdesk && c.template(subject, ref.User) != nil && f.named(subject, c.Name):
+	case helpdesk && f.soleOwner == "" && c.template(subject, ref.User) != nil && f.named(subject, c.Name):
 		e.Detail = "A template would make this user of this account, but another line of the connector names the account, which wins."
 		e.Change = "An administrator takes the account out of that line, or adds a line for this user."
 	case helpdesk && x == nil:
