@@ -9,6 +9,7 @@ import (
 
 	"github.com/kardianos/service"
 	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/registry"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 	"golang.org/x/sys/windows/svc/mgr"
@@ -90,19 +91,24 @@ func mend(s *mgr.Service, o Options, account bool) error {
 	if err := s.UpdateConfig(c); err != nil {
 		return accountHint(o, err)
 	}
-	err = eventlog.InstallAsEventCreate(o.Name, eventlog.Error|eventlog.Warning|eventlog.Info)
-	if err != nil && !sourceExists(o.Name) {
+	if sourceExists(o.Name) {
+		return nil
+	}
+	if err := eventlog.InstallAsEventCreate(o.Name, eventlog.Error|eventlog.Warning|eventlog.Info); err != nil {
 		return fmt.Errorf("cannot register with the Event Log: %w", err)
 	}
 	return nil
 }
 
+// sourceExists tells whether the Event Log knows the source, from the MSI or from an earlier installation.
 func sourceExists(source string) bool {
-	l, err := eventlog.Open(source)
-	if err == nil {
-		l.Close()
+	const sources = `SYSTEM\CurrentControlSet\Services\EventLog\Application\`
+	key, err := registry.OpenKey(registry.LOCAL_MACHINE, sources+source, registry.QUERY_VALUE)
+	if err != nil {
+		return false
 	}
-	return err == nil
+	key.Close()
+	return true
 }
 
 // accountHint says what to do about an account that Windows does not take.
