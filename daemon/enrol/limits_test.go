@@ -96,6 +96,24 @@ func TestAskedMailsAreBounded(t *testing.T) {
 	})
 }
 
+// A mail that was asked for counts from when it goes out at last.
+func TestAskedMailCountsWhenItGoesOut(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan").onRequest = true
+		d.profit.SetUnreachable(true)
+		d.start()
+		if _, err := d.life.enrol.Code(t.Context(), d.key(), "jan"); err != nil {
+			t.Error(err)
+		}
+		d.profit.SetUnreachable(false)
+		d.pass(firstBackOff)
+		d.is(d.key(), AwaitingCode, ReasonNew, 1)
+		if _, err := d.life.enrol.Code(t.Context(), d.key(), "jan"); kindOf(err) != TooMany {
+			t.Errorf("the next one: %v", err)
+		}
+	})
+}
+
 // One person with many applications gets five mails an hour, and the rest later.
 func TestAutomaticMailsPerUser(t *testing.T) {
 	bubble(t, func(t *testing.T, d *device) {
@@ -286,6 +304,28 @@ func TestWaitsAreKept(t *testing.T) {
 			d.is(d.lines[1].key, AwaitingCode, ReasonNew, 1)
 		})
 	}
+}
+
+// Nor is a code tried before the time that Profit has named.
+func TestCodeWaitsForProfit(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan")
+		d.start()
+		d.profit.Fault(profittest.Fault{Answer: profittest.Maintenance(time.Hour), Times: 1})
+		for range 2 {
+			_, err := d.activate(d.key())
+			if failure := (*Error)(nil); !errors.As(err, &failure) || failure.Kind != ProfitUnavailable || failure.RetryAfter != time.Hour {
+				t.Errorf("%+v", err)
+			}
+		}
+		if n := d.profit.Count("OtpValidation"); n != 1 {
+			t.Errorf("%d codes were tried", n)
+		}
+		d.pass(time.Hour)
+		if view, err := d.activate(d.key()); err != nil || view.State() != Active {
+			t.Error(err)
+		}
+	})
 }
 
 // A refusal for good is tried again after a day, by a person, or when a setting changes.

@@ -151,6 +151,10 @@ func (l *life) deleting(key string) {
 	d := l.device
 	item, there := d.safe.holds(key)
 	r := l.rec(key)
+	l.enrol.mu.Lock()
+	x := l.enrol.entries[key]
+	wiped := x != nil && x.wipe
+	l.enrol.mu.Unlock()
 	retention := d.policy.Retention
 	if retention == 0 {
 		retention = defaultRetention
@@ -162,7 +166,7 @@ func (l *life) deleting(key string) {
 		d.mu.Unlock()
 		return
 	}
-	if there && item.Generation >= r.Floor {
+	if there && item.Generation >= r.Floor && !wiped {
 		d.breaks(unreadableIsNotLost, "the item of %s is deleted, of generation %d, while the record is %+v", key, item.Generation, r)
 	}
 }

@@ -117,6 +117,41 @@ func TestRetentionWaitsForTheKeystore(t *testing.T) {
 	})
 }
 
+// A deletion that ran out of time may have taken effect: an entry that returns after it is read anew.
+func TestRetentionInDoubt(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.policy.Retention = 2 * time.Hour
+		d.add("payroll", "jan")
+		d.enrolled()
+		d.absent(true)
+		d.safe.set(late)
+		d.pass(2*time.Hour + time.Second)
+		d.absent(false)
+		d.is(d.key(), AwaitingCode, ReasonKeyLost, 2)
+	})
+}
+
+// An orphan is not forgotten while something is under way that may bring a token: what comes is deleted with it.
+func TestRetentionWaitsForWhatIsUnderWay(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.policy.Retention = time.Second
+		d.add("payroll", "jan")
+		d.start()
+		d.pass(2 * time.Hour)
+		d.profit.Fault(profittest.Fault{Call: "OtpValidation", Delay: time.Minute, Times: 1})
+		e, code := d.life.enrol, profit.NewSecret(d.code(d.key()))
+		go e.Activate(t.Context(), d.key(), code, "jan")
+		d.pass(time.Second)
+		d.absent(true)
+		d.pass(10 * time.Second)
+		d.is(d.key(), Orphaned, ReasonNew, 1)
+		d.pass(2 * time.Minute)
+		if _, there := d.safe.holds(d.key()); there || d.view(d.key()) != nil || len(d.life.onDisk()) != 0 {
+			t.Errorf("in the keystore %v, view %v, on disk %v", there, d.view(d.key()), d.life.onDisk())
+		}
+	})
+}
+
 // However short the retention, removing an entry and adding it again gets no more mails than the limit allows.
 func TestRetentionOutlivesTheLimits(t *testing.T) {
 	bubble(t, func(t *testing.T, d *device) {

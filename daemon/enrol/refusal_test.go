@@ -134,7 +134,7 @@ func TestReportsAreBounded(t *testing.T) {
 	})
 }
 
-// A 401 on the old token, late, does not revoke the new one.
+// A 401 on the old token, late, does not count for the new one.
 func TestLateRefusalMissesTheNewToken(t *testing.T) {
 	bubble(t, func(t *testing.T, d *device) {
 		d.add("payroll", "jan")
@@ -144,6 +144,7 @@ func TestLateRefusalMissesTheNewToken(t *testing.T) {
 		}
 		d.profit.Fault(profittest.Fault{Call: "ProfitVersion", Answer: profittest.Empty(401), Times: 1})
 		d.profit.Fault(profittest.Fault{Call: "ProfitVersion", Answer: profittest.Empty(401), Delay: time.Minute, Times: 1})
+		d.profit.Fault(profittest.Fault{Call: "ProfitVersion", Answer: profittest.Empty(401), Times: 1})
 		go d.life.enrol.Reject(t.Context(), d.key(), "jan")
 		d.pass(10 * time.Second) // the second verification is under way
 		view, err := d.activate(d.key())

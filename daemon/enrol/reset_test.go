@@ -116,6 +116,33 @@ func TestResetDuringValidation(t *testing.T) {
 	})
 }
 
+// A reset while Profit is asked for a code: the answer to the old request, good or bad, is not taken for one to the
+// new request, which goes out when the old one has ended.
+func TestResetDuringARequest(t *testing.T) {
+	for _, fault := range []profittest.Fault{{}, {Answer: profittest.Empty(401)}, {Answer: profittest.Maintenance(time.Minute)}} {
+		bubble(t, func(t *testing.T, d *device) {
+			d.add("payroll", "jan")
+			fault.Call, fault.Delay, fault.Times = "OtpRequest", time.Minute, 1
+			d.profit.Fault(fault)
+			d.start()
+			if _, err := d.reset(false, true, false); err != nil {
+				t.Error(err)
+			}
+			d.pass(30 * time.Second)
+			d.is(d.key(), Requesting, ReasonReset, 0)
+			d.pass(10 * time.Minute)
+			mails := 2
+			if fault.Answer != nil {
+				mails = 1
+			}
+			d.is(d.key(), AwaitingCode, ReasonReset, mails)
+			if view, err := d.activate(d.key()); err != nil || view.State() != Active {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A reset while the keystore takes the token: it is deleted right after.
 func TestResetDuringStoring(t *testing.T) {
 	for _, m := range []mood{slow, late} {
@@ -183,6 +210,41 @@ func TestResetOfWhatCannotBeRead(t *testing.T) {
 		d.is(d.key(), AwaitingCode, ReasonReset, 2)
 		if view, err := d.activate(d.key()); err != nil || view.State() != Active {
 			t.Error(err)
+		}
+	})
+}
+
+// The record is lost, the item cannot be read, and a reset cannot delete it yet: when it can be read at last, the reset
+// still counts, though the item's generation is above any floor that is known.
+func TestResetWithoutARecord(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan").onRequest = true
+		d.start()
+		for range 3 {
+			if _, err := d.life.enrol.Code(t.Context(), d.key(), "jan"); err != nil {
+				t.Error(err)
+			}
+			if _, err := d.activate(d.key()); err != nil {
+				t.Error(err)
+			}
+			d.pass(time.Minute)
+		}
+		d.life.end()
+		d.life = nil // forgets the state directory
+		d.safe.set(locked)
+		d.start()
+		if _, err := d.reset(false, false, false); err != nil {
+			t.Error(err)
+		}
+		d.safe.set(readOnly)
+		d.pass(time.Hour)
+		if view := d.is(d.key(), Idle, ReasonReset, 3); !view.Token.IsZero() {
+			t.Error("the token is served")
+		}
+		d.safe.set(well)
+		d.pass(keystoreRetry)
+		if _, there := d.safe.holds(d.key()); there || d.view(d.key()).Unread {
+			t.Errorf("in the keystore %v, unread %v", there, d.view(d.key()).Unread)
 		}
 	})
 }

@@ -176,3 +176,23 @@ func TestStopStoresOnceMore(t *testing.T) {
 		d.is(d.key(), Active, "", 1)
 	})
 }
+
+// A stop that has no patience left still lets the keystore take what it is taking.
+func TestStopWaitsForTheKeystore(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan")
+		d.start()
+		d.safe.set(slow)
+		go d.activate(d.key())
+		d.pass(4 * time.Second) // the keystore is storing
+		d.is(d.key(), Storing, "", 1)
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := d.life.enrol.Close(impatient); err != nil {
+			t.Error(err)
+		}
+		if _, there := d.safe.holds(d.key()); !there {
+			t.Error("the token is lost")
+		}
+	})
+}
