@@ -108,6 +108,7 @@ groups = ["helpdesk", "gid:77"]
 		"template with domain, another's":      {domains, person("jan", `CORP\jan`), "LAB.jan", local},
 		"template with UPN":                    {upns, person(`CORP\jan`, "jan@corp.example", "+fleet"), "jan@corp.example", owner},
 		"template with UPN, none known":        {upns, person(`CORP\jan`, "+fleet"), "{upn}", local},
+		"template with domain, none known":     {strings.Replace(domains, "accounts = [\"CORP\\\\*\"]", "groups = [\"fleet\"]", 1), person("jan", "+fleet"), ".jan", local},
 		"a line wins over a template":          {templates + line("payroll", "12345.els", `CORP\jan`), person(`CORP\jan`), jan, local},
 		"a line wins over a template, its own": {templates + line("payroll", "12345.els", `CORP\jan`), person(`CORP\jan`), "12345.els", owner},
 		"a group's line does not":              {templates + line("payroll", "12345.els", "+staff"), person(`CORP\jan`, "+staff"), jan, owner},
@@ -127,6 +128,22 @@ groups = ["helpdesk", "gid:77"]
 				t.Errorf("owner in a connector that is not there")
 			}
 		})
+	}
+}
+
+// A "*" stands for a name, not for none, and what stands around it is not the same letters twice.
+func TestMatches(t *testing.T) {
+	for _, test := range []struct {
+		pattern, form string
+		want          bool
+	}{
+		{"jan", "jan", true}, {"jan", "jann", false}, {`CORP\*`, `CORP\jan`, true}, {`CORP\*`, `CORP\`, false},
+		{"*@corp.example", "jan@corp.example", true}, {"*@corp.example", "@corp.example", false},
+		{"*@corp.example", "jan@corp.example.org", false}, {"aba*aba", "ababa", false},
+	} {
+		if matches(test.pattern, test.form) != test.want {
+			t.Errorf("%q matches %q: %v", test.pattern, test.form, !test.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -364,36 +365,38 @@ func TestTemplatesAndReloads(t *testing.T) {
 	t.Parallel()
 	v := newDevice(t)
 	template := func(n int) string {
-		return v.connector("payroll", "integration_id = \"12345_"+strings.Repeat("1", n)+"\"", "[[connectors.payroll.users]]\nid = \"12345.{name}\"\naccounts = [\"CORP\\\\*\"]\n")
+		return v.connector("payroll", fmt.Sprintf("integration_id = \"12345_%d\"", n), "[[connectors.payroll.users]]\nid = \"12345.{name}\"\naccounts = [\"CORP\\\\*\"]\n")
 	}
-	v.write(template(1))
+	v.write(template(0))
 	r := v.start()
-	const people = 20
-	done := make(chan error, people)
-	for i := range people {
+	const rounds, people = 10, 10
+	for round := 1; round <= rounds; round++ {
+		done := make(chan error, people)
 		go func() {
-			peer := person(`CORP\p` + string(rune('a'+i)))
-			_, err := r.Token(t.Context(), peer, payroll(""), ipc.TokenQuery{})
-			done <- err
+			for i := range people {
+				go func() {
+					peer := person(fmt.Sprintf(`CORP\p%d-%d`, round, i))
+					_, err := r.Token(t.Context(), peer, payroll(""), ipc.TokenQuery{})
+					done <- err
+				}()
+			}
 		}()
-	}
-	for n := 2; n < 6; n++ {
-		v.write(template(n))
+		v.write(template(round))
 		r.reload()
-	}
-	for range people {
-		if err := <-done; failure(err) != ipc.Pending && failure(err) != ipc.ActivationRequired {
-			t.Errorf("asked: %v", err)
+		for range people {
+			if err := <-done; failure(err) != ipc.Pending && failure(err) != ipc.ActivationRequired {
+				t.Errorf("asked: %v", err)
+			}
 		}
-	}
-	f := r.inForce.Load()
-	for _, view := range r.Daemon.enrol.Views() {
-		x := f.findKey(view.Key)
-		if x == nil || x.handle != r.Daemon.enrol.Handle(view.Key) || view.Orphan {
-			t.Errorf("%s is not what is in force", view.About.User)
+		f := r.inForce.Load()
+		for _, view := range r.Daemon.enrol.Views() {
+			x := f.findKey(view.Key)
+			if x == nil || x.handle != r.Daemon.enrol.Handle(view.Key) || view.Orphan {
+				t.Errorf("%s is not what is in force", view.About.User)
+			}
 		}
-	}
-	if got := len(f.all()); got != people {
-		t.Errorf("%d entries", got)
+		if got := len(f.all()); got != round*people {
+			t.Errorf("%d entries", got)
+		}
 	}
 }
