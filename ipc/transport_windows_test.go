@@ -128,7 +128,12 @@ func TestListenTwice(t *testing.T) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
-	(<-accepted).Close()
+	select {
+	case conn := <-accepted: // it came to find out who is there
+		conn.Close()
+	case <-time.After(5 * time.Second):
+		t.Error("did not look who is there")
+	}
 	first.Close()
 	third, err := Listen(path)
 	if err != nil {
@@ -222,7 +227,10 @@ func TestWrongServer(t *testing.T) {
 	}()
 	throwAway(t, path)
 	client := newClient(t, path)
-	_, err = client.Status(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = client.Status(ctx)
+	client.Close()
 	var unreachable *UnreachableError
 	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), strangerSID) {
 		t.Errorf("%v", err)

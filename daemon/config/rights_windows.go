@@ -171,7 +171,7 @@ func accessTo(security *windows.SECURITY_DESCRIPTOR) (owner string, grants []gra
 	return owner, grants, nil
 }
 
-// openFile opens a file that walk has resolved. Unlike os.Open it lets others replace the file at that moment.
+// openFile opens a file that walk has resolved. Unlike os.Open it lets others delete or rename the file at that moment.
 func openFile(path string) (*os.File, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {

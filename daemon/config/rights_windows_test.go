@@ -4,7 +4,9 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,5 +129,18 @@ func TestServiceSID(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %s instead of %s", name, got, want)
 		}
+	}
+}
+
+// A file can be moved away while the service reads it: whoever does that need not try again.
+func TestMovedWhileRead(t *testing.T) {
+	path := filepath.Join(folder(t, map[string]string{"config.toml": "old"}), "config.toml")
+	file, err := openFile(path)
+	must(t, err)
+	defer file.Close()
+	must(t, os.Rename(path, path+".old"))
+	write(t, path, "new")
+	if text, err := io.ReadAll(file); err != nil || string(text) != "old" {
+		t.Errorf("%q, %v", text, err)
 	}
 }

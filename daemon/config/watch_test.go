@@ -2,6 +2,8 @@ package config
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -46,7 +48,12 @@ func replace(t *testing.T, path, content string) {
 	t.Helper()
 	temporary := filepath.Join(filepath.Dir(path), ".new")
 	write(t, temporary, content)
-	must(t, os.Rename(temporary, path))
+	err := os.Rename(temporary, path)
+	// Windows puts no file in the place of one that is being read.
+	for deadline := time.Now().Add(5 * time.Second); runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission) && time.Now().Before(deadline); {
+		err = os.Rename(temporary, path)
+	}
+	must(t, err)
 }
 
 // symlink makes a link, where ordinary accounts may.
