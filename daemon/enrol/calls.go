@@ -97,16 +97,14 @@ func (e *Enroller) answeredLocked(x *entry, r *record, err error, now time.Time)
 	r.Failures++
 }
 
-// heedLocked keeps a wait that Profit has told, whatever the call was, for the whole environment.
+// heedLocked keeps a wait that Profit has told, whatever the call was, for the whole environment. Package profit has
+// cut it to 24 hours.
 func (e *Enroller) heedLocked(x *entry, err error, now time.Time) {
 	var failure *profit.Error
 	if !errors.As(err, &failure) || !failure.RetryAt.After(now) {
 		return
 	}
 	until := failure.RetryAt
-	if latest := now.Add(longestWait); until.After(latest) {
-		until = latest
-	}
 	e.patient[x.rec.BaseURL] = later(e.patient[x.rec.BaseURL], until)
 	e.settleLocked(x, func(r *record) { r.NotBefore = later(r.NotBefore, until) })
 }

@@ -13,7 +13,6 @@ const (
 	askedPause        = 10 * time.Second // between mails that are asked for, of one identity
 	askedPerHour      = 10               // mails an hour that are asked for, of one identity
 	callsAtOnce       = 8                // of ours, per environment; AFAS's own limit
-	longestWait       = 24 * time.Hour   // that Profit can tell us to wait
 	firstBackOff      = 30 * time.Second
 	longestBackOff    = time.Hour
 	blockedRetry      = 24 * time.Hour

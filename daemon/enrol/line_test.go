@@ -108,7 +108,7 @@ func (l *life) comes(call, key string, response *http.Response) {
 			Wait int `json:"retry_after"`
 		}
 		if json.Unmarshal(body, &told) == nil {
-			wait := min(time.Duration(told.Wait)*time.Second, longestWait)
+			wait := min(time.Duration(told.Wait)*time.Second, 24*time.Hour)
 			d.memory.patience, d.memory.toldAt = later(d.memory.patience, time.Now().Add(wait)), time.Now()
 		}
 	}
