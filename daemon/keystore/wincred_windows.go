@@ -16,7 +16,7 @@ func credentialNames(prefix string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Credential Manager does not answer: %w", err)
+		return nil, fmt.Errorf("no answer from Credential Manager: %w", err)
 	}
 	var names []string
 	for _, credential := range found {
