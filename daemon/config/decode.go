@@ -30,7 +30,7 @@ func (l *loader) settings() schema {
 		}),
 		"otp": tableOf(schema{
 			"spread":    durationOf(&c.OTP.Spread, 0, 168*time.Hour),
-			"retention": durationOf(&c.OTP.Retention, 0, 8760*time.Hour),
+			"retention": durationOf(&c.OTP.Retention, time.Minute, 8760*time.Hour),
 		}),
 		"helpdesk": tableOf(schema{
 			"accounts": namesOf(&c.Helpdesk.Accounts, account),
@@ -236,11 +236,22 @@ func durationOf(to *time.Duration, low, high time.Duration) func(value) {
 		case err != nil:
 			v.fail(`must be a duration such as "90s", "15m" or "168h"`)
 		case d < low || d > high:
-			v.fail("must lie between %s and %s", low, high)
+			v.fail("must lie between %s and %s", brief(low), brief(high))
 		default:
 			*to = d
 		}
 	}
+}
+
+// brief is "15m" where Go says "15m0s".
+func brief(d time.Duration) string {
+	text := d.String()
+	for _, nothing := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, nothing) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 func namesOf(to *[]string, is rule) func(value) {

@@ -31,9 +31,6 @@ func (l *life) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		_ = json.Unmarshal(body, &fields)
 	}
-	for name, values := range r.Header { // a wire does this; the simulator's in-process transport does not
-		r.Header[http.CanonicalHeaderKey(name)] = values
-	}
 	key := keyOf(fields.APIKey, fields.UserID)
 	l.leaves(call, key)
 	response, err := l.device.profit.Transport().RoundTrip(r)

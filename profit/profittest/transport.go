@@ -39,6 +39,10 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}
 	incoming := r.Clone(context.WithoutCancel(ctx))
+	incoming.Header = make(http.Header, len(r.Header))
+	for name, values := range r.Header { // as a server reads them, however the client spells them
+		incoming.Header[http.CanonicalHeaderKey(name)] = values
+	}
 	incoming.Body = io.NopCloser(bytes.NewReader(body))
 	incoming.RemoteAddr = "192.0.2.1:49152"
 	answered := make(chan *recorder, 1)
