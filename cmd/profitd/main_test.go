@@ -84,7 +84,6 @@ type world struct {
 	profit    *profittest.Server
 	connector profittest.Connector
 	service   *exec.Cmd
-	log       *os.File
 }
 
 func newWorld(env *testscript.Env) *world {

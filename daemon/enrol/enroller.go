@@ -81,7 +81,6 @@ type entry struct {
 	freshOf uint64
 
 	sync       chan struct{} // closed when the keystore work under way ends; nil: none
-	syncErr    error         // how the last one ended
 	syncAt     time.Time     // when to try again
 	request    chan struct{} // closed when the request for a code under way ends; nil: none
 	trying     bool          // a person's code is being tried
