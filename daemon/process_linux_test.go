@@ -134,9 +134,10 @@ func BenchmarkIdle(b *testing.B) {
 			return p.status(b, "voluntary_ctxt_switches", true) + p.status(b, "nonvoluntary_ctxt_switches", true)
 		}
 		before, seen, wakes := switches(), switches(), 0
-		for end := time.Now().Add(period); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for begun := time.Now(); time.Since(begun) < period; time.Sleep(50 * time.Millisecond) {
 			// Threads that run within the same moment are one wake-up: the first wakes the others.
 			if now := switches(); now != seen {
+				b.Logf("awake after %.2f s: %d switches", time.Since(begun).Seconds(), now-seen)
 				wakes, seen = wakes+1, now
 			}
 		}

@@ -57,8 +57,12 @@ func TestWait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	hungUp := r.ask(ctx, caller, jan, ipc.TokenQuery{Wait: time.Minute})
 	r.isWaiting(hungUp, jan)
+	begun := time.Now()
 	cancel()
 	v.wantFailure((<-hungUp).err, ipc.Pending)
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("nobody waits for the answer, which came after %s", took)
+	}
 
 	// A plain wait ends when a person is needed; one until active goes on.
 	plain := r.ask(t.Context(), caller, jan, ipc.TokenQuery{Wait: time.Minute})
