@@ -70,8 +70,7 @@ func TestReaderHasGone(t *testing.T) {
 
 // serve starts the script's service.
 func serve(env *testscript.Env) error {
-	socket := env.WorkDir + "/.s/sock"
-	listener, err := ipc.Listen(socket)
+	listener, err := listen(env.WorkDir)
 	if err != nil {
 		return err
 	}
@@ -84,7 +83,7 @@ func serve(env *testscript.Env) error {
 		server.Shutdown(ctx)
 	})
 	env.Values["backend"] = b
-	env.Setenv("PROFITD_SOCKET", socket)
+	env.Setenv("PROFITD_SOCKET", listener.Addr().String())
 	env.Setenv("TZ", "UTC")
 	env.Setenv("TERM", "xterm")
 	env.Setenv("NO_COLOR", "")
@@ -135,7 +134,7 @@ func cmdAsked(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdAPI(ts *testscript.TestScript, _ bool, args []string) {
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("unix", ts.Getenv("PROFITD_SOCKET"))
+		return dial(ts.Getenv("PROFITD_SOCKET"))
 	}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequest(args[0], "http://profitd"+args[1], nil)

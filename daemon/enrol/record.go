@@ -118,18 +118,27 @@ func (e *damagedError) Error() string { return fmt.Sprintf("damaged: %v", e.caus
 
 func readJournal(path string) (db *bbolt.DB, records map[string]*record, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // bbolt reads beyond the end of a file that is cut short
-	defer func() {                                           // and it panics on pages that contradict each other
+	var opened *os.File
+	defer func() { // and it panics on pages that contradict each other, also while it opens
 		if cause := recover(); cause != nil {
 			err = &damagedError{cause}
 		}
-		if err != nil && db != nil {
+		switch {
+		case err == nil:
+		case db != nil:
 			db.Close()
+		case opened != nil:
+			opened.Close() // Windows moves no file aside that is open
 		}
 	}()
+	open := func(path string, flag int, mode os.FileMode) (file *os.File, err error) {
+		opened, err = os.OpenFile(path, flag, mode)
+		return opened, err
+	}
 	if file, err := os.Stat(path); err == nil && file.Size() > 0 && file.Size() < int64(2*os.Getpagesize()) {
 		return nil, nil, &damagedError{"it is cut short"}
 	}
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, OpenFile: open})
 	switch {
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):
 		return nil, nil, &damagedError{err}
