@@ -251,7 +251,8 @@ func TestHostileText(t *testing.T) {
 			if len(err.Error()) > 40_000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			// Half a second of work; what explodes takes hours, and a busy machine its time.
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
 			t.Logf("%v: %.200s", time.Since(start), err)
