@@ -86,8 +86,6 @@ func TestWatch(t *testing.T) {
 	find(t, owner, "removed "+jan.ID, "12345.ria")
 	endOwner()
 
-	// What is forgotten is removed for the helpdesk too.
-	v.writeText(settings + "[otp]\nretention = \"0s\"\n" + payrollOf(riaLine))
 	endHelpdesk()
 }
 
