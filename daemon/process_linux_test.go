@@ -133,13 +133,16 @@ func BenchmarkIdle(b *testing.B) {
 		switches := func() int {
 			return p.status(b, "voluntary_ctxt_switches", true) + p.status(b, "nonvoluntary_ctxt_switches", true)
 		}
-		before, seen, wakes := switches(), switches(), 0
+		before, seen, wakes, asleep := switches(), switches(), 0, true
 		for begun := time.Now(); time.Since(begun) < period; time.Sleep(50 * time.Millisecond) {
-			// Threads that run within the same moment are one wake-up: the first wakes the others.
-			if now := switches(); now != seen {
+			now := switches()
+			if now != seen {
 				b.Logf("awake after %.2f s: %d switches", time.Since(begun).Seconds(), now-seen)
-				wakes, seen = wakes+1, now
 			}
+			if now != seen && asleep {
+				wakes++ // its threads wake each other; until all sleep it is one wake-up
+			}
+			asleep, seen = now == seen, now
 		}
 		b.ReportMetric(float64(wakes)/period.Minutes(), "wakes/min")
 		b.ReportMetric(float64(switches()-before)/period.Minutes(), "switches/min")
