@@ -105,7 +105,9 @@ func TestResetOrphans(t *testing.T) {
 	v.eventually("the new key is in force", func() bool { return len(r.entriesFor(admin)) == 2 })
 	r.activate(jan)
 	v.write(v.own("12345.ria"))
-	v.eventually("both are orphans", func() bool { return r.status().Entries[ipc.Orphaned] == 2 })
+	v.eventually("both are orphans, for those who ask too", func() bool {
+		return r.status().Entries[ipc.Orphaned] == 2 && r.inForce.Load().find(jan) == nil
+	})
 
 	mails := len(v.profit.Mails(""))
 	for range 2 {
