@@ -116,8 +116,8 @@ func (d *Daemon) reload(ctx context.Context, f *force) (done bool) {
 	}
 	if err := d.putInForce(ctx, f); err != nil {
 		d.refuse(err)
-		var problems config.Problems
-		return errors.As(err, &problems)
+		var later *notNow
+		return !errors.As(err, &later)
 	}
 	if f.insteadOf != nil {
 		d.refusal.Store(&f.insteadOf)
@@ -126,6 +126,13 @@ func (d *Daemon) reload(ctx context.Context, f *force) (done bool) {
 	d.refusal.Store(nil)
 	d.keepLastGood(f.conf)
 	return true
+}
+
+// notNow is the error of a good configuration that could not be put in force, and may be later.
+type notNow struct{ cause error }
+
+func (e *notNow) Error() string {
+	return "cannot put the configuration in force now: " + e.cause.Error() + "; it is tried again"
 }
 
 // refuse keeps to the configuration in force.
@@ -186,7 +193,7 @@ func (d *Daemon) putInForce(ctx context.Context, f *force) error {
 		if network != d.network {
 			network.Close()
 		}
-		return err
+		return &notNow{err}
 	}
 	for _, x := range all {
 		x.handle = d.enrol.Handle(x.key)

@@ -102,6 +102,9 @@ func TestBadFiles(t *testing.T) {
 		"unknown keys": func() { v.write(good, "[secret]\nvalue = 1\n") },
 		"not there":    func() { v.must(os.Remove(v.path("config.toml"))) },
 		"to be read":   func() { v.write(good); v.must(os.Chmod(v.path("config.toml"), 0o644)) },
+		"a proxy that is none": func() {
+			v.writeText(strings.Replace(settings, `no_proxy = "*"`, `proxy = "socks5h://localhost:1"`, 1) + good)
+		},
 		"two entries, one token": func() {
 			v.write(good, v.connector("other", "", "[[connectors.other.users]]\nid = \"12345.{name}\"\ngroups = [\"staff\"]\n"))
 		},
@@ -271,7 +274,7 @@ func TestNotPutInForce(t *testing.T) {
 	v.must(r.Daemon.enrol.Close(t.Context())) // the record can no longer be written
 	v.write(v.own("12345.jan", "12345.ria"))
 	r.reload()
-	if got := r.status().Configuration; !got.Refused || got.Why == "" {
+	if got := r.status().Configuration; !got.Refused || !strings.Contains(got.Why, "tried again") {
 		t.Errorf("it is taken for in force: %+v", got)
 	}
 	if _, ok := r.entry(payroll("12345.ria")); ok {
