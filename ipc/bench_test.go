@@ -107,8 +107,7 @@ func compare(b *testing.B, all []contender, start func(*testing.B, contender) fu
 	}
 	times, allocs := make([][]float64, len(all)), make([][]float64, len(all)) // of one answer, by turn
 	var before, after runtime.MemStats
-	b.ResetTimer()
-	for done := 0; done < b.N; done += turn {
+	for b.Loop() {
 		for i, ask := range asks {
 			runtime.ReadMemStats(&before)
 			started := time.Now()
@@ -120,7 +119,6 @@ func compare(b *testing.B, all []contender, start func(*testing.B, contender) fu
 			allocs[i] = append(allocs[i], float64(after.Mallocs-before.Mallocs)/turn)
 		}
 	}
-	b.StopTimer()
 	b.ReportMetric(0, "ns/op") // of all together, which says nothing
 	for i, c := range all {
 		b.ReportMetric(median(times[i]), "ns/"+c.name)
