@@ -330,39 +330,6 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Two entries that would share one token are refused, in every way in which that can come about.
-func TestContested(t *testing.T) {
-	template := func(connector, id string) string {
-		return fmt.Sprintf("[[connectors.%s.users]]\nid = %q\naccounts = [\"CORP\\\\*\"]\n", connector, id)
-	}
-	for name, test := range map[string]struct {
-		payroll, stock, keys string
-		want                 int
-	}{
-		"a line and a template":          {line("payroll", "12345.jan", "jan"), template("stock", "12345.{name}"), payrollKeys, 1},
-		"two templates":                  {template("payroll", "12345.{upn}"), template("stock", "12345.{name}"), payrollKeys, 2},
-		"templates that end alike":       {template("payroll", "{name}.x"), template("stock", "12345.{name}"), payrollKeys, 2},
-		"templates that begin otherwise": {template("payroll", "1.{name}"), template("stock", "2.{name}"), payrollKeys, 0},
-		"templates that end otherwise":   {template("payroll", "{name}.x"), template("stock", "{name}.y"), payrollKeys, 0},
-		"a line that it cannot make":     {line("payroll", "99999.jan", "jan"), template("stock", "12345.{name}"), payrollKeys, 0},
-		"another API key":                {line("payroll", "12345.jan", "jan"), template("stock", "12345.{name}"), stockKeys, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			conf := parsed(t, "[connectors.payroll]\n"+payrollKeys+test.payroll+"[connectors.stock]\n"+test.keys+test.stock)
-			err := newForce(conf, "").contested()
-			problems, _ := err.(config.Problems)
-			if len(problems) != test.want {
-				t.Fatalf("%d problems: %v", len(problems), err)
-			}
-			for _, problem := range problems {
-				if problem.Line == 0 || !strings.Contains(problem.Message, "config.toml:") || strings.Contains(problem.Message, "AAAA") {
-					t.Errorf("problem: %s", problem)
-				}
-			}
-		})
-	}
-}
-
 // Over the socket: root sees and resets but gets no token; what somebody else may not have looks as what is not there.
 func TestRightsOverTheSocket(t *testing.T) {
 	t.Parallel()

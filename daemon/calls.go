@@ -98,7 +98,7 @@ func (d *Daemon) Reset(ctx context.Context, peer *ipc.Peer, ref ipc.Ref, request
 		LeftInProfit: leftInProfit(done, request),
 	}
 	receipt.Before, _ = d.entryNow(peer, done.Before, nil)
-	if request.DryRun {
+	if done.After == nil {
 		receipt.DeletedHere = done.HadToken
 		receipt.After = foreseen(receipt.Before, request.Enrol)
 		return receipt, nil

@@ -50,7 +50,8 @@ func (f *force) own(ref ipc.Ref) ipc.Entry {
 	}
 	c := f.connectors[ref.Connector]
 	x := newEntry(c, c.lineFor(ref.User), ref.User)
-	return f.entry(&enrol.View{Key: x.key, About: x.enrolment().About, Status: enrol.Status{
+	about := x.enrolment().About
+	return f.entry(&enrol.View{Key: x.key, About: &about, Status: &enrol.Status{
 		State: enrol.Idle, Reason: enrol.ReasonNew, Since: f.loadedAt,
 	}}, false)
 }

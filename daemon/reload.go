@@ -159,9 +159,6 @@ func (d *Daemon) removes(f *force) bool {
 
 // putInForce makes the configuration the one that counts. On an error nothing has changed.
 func (d *Daemon) putInForce(ctx context.Context, f *force) error {
-	if err := f.contested(); err != nil {
-		return err
-	}
 	network, networkOptions, err := d.networkOf(f.conf)
 	if err != nil {
 		return err

@@ -103,7 +103,7 @@ func TestBadFiles(t *testing.T) {
 		"not there":    func() { v.must(os.Remove(v.path("config.toml"))) },
 		"to be read":   func() { v.write(good); v.must(os.Chmod(v.path("config.toml"), 0o644)) },
 		"a proxy that is none": func() {
-			v.writeText(strings.Replace(settings, `no_proxy = "*"`, `proxy = "socks5h://localhost:1"`, 1) + good)
+			v.writeText(strings.Replace(settings, `no_proxy = "*"`, `proxy = "gopher://localhost:1"`, 1) + good)
 		},
 		"two entries, one token": func() {
 			v.write(good, v.connector("other", "", "[[connectors.other.users]]\nid = \"12345.{name}\"\ngroups = [\"staff\"]\n"))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 
 // NetworkOptions say how this device reaches Profit. The zero value works.
 type NetworkOptions struct {
-	Proxy     string            // forward proxy: http, https or socks5 URL; "" takes HTTPS_PROXY of the environment
+	Proxy     string            // forward proxy: http, https, socks5 or socks5h URL; "" takes HTTPS_PROXY of the environment
 	NoProxy   string            // hosts that are reached without it, separated by commas; "" takes NO_PROXY
 	RootCAs   []byte            // certificates in PEM, trusted beside those of the system
 	Language  string            // Accept-Language, such as "nl"; "" sends none
@@ -122,11 +123,14 @@ func rootCAs(pem []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// proxySchemes are those that net/http can go through.
+var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
+
 func proxyFunc(proxy, noProxy string) (func(*url.URL) (*url.URL, error), error) {
 	config := httpproxy.FromEnvironment()
 	if proxy != "" {
 		u, err := url.Parse(proxy)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5") {
+		if err != nil || u.Host == "" || !slices.Contains(proxySchemes, u.Scheme) {
 			return nil, errors.New("cannot use the proxy: it has to be a URL such as http://proxy.example.com:8080")
 		}
 		config.HTTPSProxy = proxy

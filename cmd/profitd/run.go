@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,9 @@ socket of that account, which alone gets its tokens. Programs find it by PROFITD
 const stopTimeout = 20 * time.Second
 
 func (f *runFlags) run() error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // a service that mostly waits has time to spare, and is to be small
+	}
 	log := service.Logger(logLevel(f.verbose))
 	options := daemon.Options{
 		ConfigFile: f.config, StateDir: f.state, Socket: f.socket, User: f.user,

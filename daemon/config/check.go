@@ -154,7 +154,7 @@ func (l *loader) finish() {
 			l.problem(at, "network.ca_file holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
 		}
 	}
-	lines := map[line]Pos{}
+	taken := newClaims()
 	lower := map[string]*connector{}
 	for _, conn := range l.order {
 		if other := lower[strings.ToLower(conn.Name)]; other != nil {
@@ -162,7 +162,7 @@ func (l *loader) finish() {
 		}
 		lower[strings.ToLower(conn.Name)] = conn
 		conn.finish()
-		conn.unique(lines)
+		conn.unique(taken)
 		c.Connectors = append(c.Connectors, conn.Connector)
 	}
 	for _, f := range l.kept.Files {

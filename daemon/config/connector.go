@@ -157,25 +157,10 @@ func (c *connector) finishUser(u *User) {
 		fail("gives one id to a whole domain: put {name} or {upn} into the id")
 	case u.Template && !domain && len(u.Groups) == 0:
 		fail(`has a placeholder in its id, but no domain such as "CORP\\*" and no group for which it could stand`)
+	case len(u.Accounts) > 1 && domain && !strings.Contains(u.ID, "{domain}") && !strings.Contains(u.ID, "{upn}"):
+		c.l.warn(u.Pos, dotted(c.path)+".users has a template for several domains whose accounts of the same name share one Profit user: "+
+			"put {domain} or {upn} into the id, if they are different people")
 	case len(u.Accounts)+len(u.Groups) == 0:
 		c.l.warn(u.Pos, dotted(c.path)+".users has a line that nobody may use: it names neither accounts nor groups")
-	}
-}
-
-// line is where a token comes from: a connector's Identity, without a user, and the user.
-type line struct{ connector, user string }
-
-// unique sees to it that no two lines stand for one token.
-func (c *connector) unique(lines map[line]Pos) {
-	if c.BaseURL == "" || c.APIKey.IsZero() {
-		return
-	}
-	identity := Identity(&c.Connector, "")
-	for _, u := range c.Users {
-		if first, found := lines[line{identity, u.ID}]; found {
-			c.l.problem(u.Pos, "%s.users has an id that stands at %s already, for the same environment and API key", dotted(c.path), first)
-			continue
-		}
-		lines[line{identity, u.ID}] = u.Pos
 	}
 }

@@ -47,7 +47,7 @@ func (e *Enroller) requestLocked(x *entry, now time.Time) {
 		err := client.RequestOTP(e.life, user)
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		close(done)
+		defer close(done) // once the answer is in the record
 		x.request = nil
 		if e.life.Err() != nil && err != nil {
 			return // the record says that a request was under way: the next start knows what that means
@@ -172,15 +172,18 @@ func (e *Enroller) verifyLocked(x *entry, now time.Time) {
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		close(done)
+		defer close(done)
 		x.verifying = nil
-		now := time.Now()
+		began, now := now, time.Now()
 		e.heedLocked(x, err, now)
 		e.heedLocked(x, infoErr, now)
 		if e.life.Err() == nil && x.rec.Holds == generation && x.held == token {
 			e.verifiedLocked(x, err, info, now)
 		}
-		if x.suspectAt.IsZero() || !isRefusal(err) || e.closed {
+		switch {
+		case err == nil && x.judging != nil && x.judgingFrom.After(began) && !e.closed:
+			x.verifyAt = now // what was asked before the report says nothing about it
+		case x.suspectAt.IsZero() || !isRefusal(err) || e.closed:
 			x.judged()
 		}
 		e.planLocked(x)

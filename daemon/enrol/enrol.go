@@ -125,11 +125,11 @@ type Status struct {
 	ExpiresAt     time.Time `json:"expires_at,omitzero"`
 }
 
-// View is an entry at one moment. It never changes; a newer one takes its place.
+// View is an entry at one moment. It never changes, nor does what it points to: a newer one takes its place.
 type View struct {
 	Key    string
-	About  About
-	Status Status
+	About  *About
+	Status *Status
 	Token  profit.Token // the token to serve; zero when there is none
 	Unread bool         // the keystore has not yet said whether it holds a token
 	Orphan bool

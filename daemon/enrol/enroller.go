@@ -80,16 +80,17 @@ type entry struct {
 	fresh   profit.Token // has come and is not in the keystore yet, of generation freshOf
 	freshOf uint64
 
-	sync       chan struct{} // closed when the keystore work under way ends; nil: none
-	syncAt     time.Time     // when to try again
-	request    chan struct{} // closed when the request for a code under way ends; nil: none
-	trying     bool          // a person's code is being tried
-	verifying  chan struct{} // closed when the verification under way ends; nil: none
-	judging    chan struct{} // closed when a reported token is judged; nil: none is reported
-	verifyAt   time.Time     // the next verification
-	suspectAt  time.Time     // the first of two 401s
-	rejectedAt time.Time     // the last report that Profit refuses the token, and who made it
-	rejectedBy string
+	sync        chan struct{} // closed when the keystore work under way ends; nil: none
+	syncAt      time.Time     // when to try again
+	request     chan struct{} // closed when the request for a code under way ends; nil: none
+	trying      bool          // a person's code is being tried
+	verifying   chan struct{} // closed when the verification under way ends; nil: none
+	judging     chan struct{} // closed when a reported token is judged; nil: none is reported
+	judgingFrom time.Time     // when the first of those who wait for that reported it
+	verifyAt    time.Time     // the next verification
+	suspectAt   time.Time     // the first of two 401s
+	rejectedAt  time.Time     // the last report that Profit refuses the token, and who made it
+	rejectedBy  string
 }
 
 // New makes an Enroller of the records of the journal. Nothing is asked of Profit or the keystore, and nothing that
@@ -385,7 +386,7 @@ func (e *Enroller) poke() {
 
 // publishLocked makes the entry's view show how it stands.
 func (e *Enroller) publishLocked(x *entry) {
-	view := &View{Key: x.key, About: x.rec.About, Status: x.rec.Status, Unread: x.unread, Orphan: !x.rec.OrphanedAt.IsZero()}
+	view := &View{Key: x.key, About: &x.rec.About, Status: &x.rec.Status, Unread: x.unread, Orphan: !x.rec.OrphanedAt.IsZero()}
 	switch {
 	case x.rec.State == Storing && !view.Orphan:
 		view.Token = x.fresh

@@ -138,20 +138,57 @@ func readJournal(path string) (db *bbolt.DB, records map[string]*record, err err
 	if file, err := os.Stat(path); err == nil && file.Size() > 0 && file.Size() < int64(2*os.Getpagesize()) {
 		return nil, nil, &damagedError{"it is cut short"}
 	}
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, OpenFile: open})
+	options := bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, OpenFile: open}
+	db, err = bbolt.Open(path, 0o600, &options)
 	switch {
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):
 		return nil, nil, &damagedError{err}
 	case err != nil:
 		return nil, nil, err
 	}
+	records, read, err := readRecords(db)
+	if err != nil || read.size < reopenAbove {
+		return db, records, err
+	}
+	// What has been read stays mapped, and so in memory, as long as the file is open.
+	err = db.Close()
+	if db = nil; err != nil {
+		return nil, nil, err
+	}
+	db, err = bbolt.Open(path, 0o600, &options)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		if tx.ID() != read.id {
+			return errors.New("another profitd has just used it; stop that one")
+		}
+		return nil
+	})
+	return db, records, err
+}
+
+// reopenAbove is the size of a file that is worth opening twice, in bytes.
+const reopenAbove = 1 << 20
+
+// version tells one content of the file from another.
+type version struct {
+	id   int   // of the last transaction
+	size int64 // of the file
+}
+
+func readRecords(db *bbolt.DB) (records map[string]*record, read version, err error) {
 	records = map[string]*record{}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(recordsBucket)
-		if err != nil {
-			return err
-		}
-		return bucket.ForEach(func(key, value []byte) error {
+		_, err := tx.CreateBucketIfNotExists(recordsBucket)
+		return err
+	})
+	if err != nil {
+		return nil, version{}, err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		read = version{tx.ID(), tx.Size()}
+		return tx.Bucket(recordsBucket).ForEach(func(key, value []byte) error {
 			r := new(record)
 			if err := json.Unmarshal(value, r); err != nil {
 				return &damagedError{err}
@@ -160,11 +197,14 @@ func readJournal(path string) (db *bbolt.DB, records map[string]*record, err err
 			return nil
 		})
 	})
-	return db, records, err
+	return records, read, err
 }
 
 // put makes records durable, all or none; a nil record is deleted.
 func (j *Journal) put(records map[string]*record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	return j.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(recordsBucket)
 		for key, r := range records {

@@ -134,6 +134,26 @@ func TestReportsAreBounded(t *testing.T) {
 	})
 }
 
+// A verification that began before the report says nothing about it: Profit is asked once more.
+func TestReportDuringAVerification(t *testing.T) {
+	bubble(t, func(t *testing.T, d *device) {
+		d.add("payroll", "jan")
+		d.enrolled()
+		d.pass(verifyEvery - time.Minute)
+		d.profit.Fault(profittest.Fault{Call: "ProfitVersion", Delay: time.Minute, Times: 1})
+		calls := d.profit.Count("ProfitVersion")
+		for d.profit.Count("ProfitVersion") == calls {
+			d.pass(time.Second)
+		}
+		if _, err := d.life.enrol.Reject(t.Context(), d.key(), "jan"); err != nil {
+			t.Error(err)
+		}
+		if n := d.profit.Count("ProfitVersion") - calls; n < 2 {
+			t.Errorf("%d verifications", n)
+		}
+	})
+}
+
 // A 401 on the old token, late, does not count for the new one.
 func TestLateRefusalMissesTheNewToken(t *testing.T) {
 	bubble(t, func(t *testing.T, d *device) {

@@ -25,7 +25,7 @@ func (e *Enroller) Reject(ctx context.Context, key, by string) (*View, error) {
 		if err := e.mayJudgeLocked(x, now); err != nil {
 			return nil, err
 		}
-		x.judging = make(chan struct{})
+		x.judging, x.judgingFrom = make(chan struct{}), now
 	}
 	x.rejectedAt, x.rejectedBy = now, by
 	judging := x.judging

@@ -20,7 +20,7 @@ type Receipt struct {
 // Reset forgets the token and begins anew: with a new code, or without when enrol is false. With revoke it also
 // tells Profit to delete the token. Nothing of before the reset is served or stored again, whatever is under way.
 // A reset that finds nothing to forget and its mail under way sends no other. With dryRun it only says what it would
-// do; After is then nil. It waits for the keystore and Profit while ctx lasts; what it began goes on without.
+// do; After is then nil, unless nothing would change. It waits for the keystore and Profit while ctx lasts; what it began goes on without.
 func (e *Enroller) Reset(ctx context.Context, key string, revoke, enrol, dryRun bool, by string) (Receipt, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -34,10 +34,13 @@ func (e *Enroller) Reset(ctx context.Context, key string, revoke, enrol, dryRun 
 		token = x.fresh
 	}
 	receipt := Receipt{Before: x.View(), HadToken: !token.IsZero() || x.rec.Holds != 0 && x.rec.Holds >= x.rec.Floor}
+	mails := enrol && x.configured()
 	if dryRun {
+		if x.rec.alreadyReset(receipt.HadToken, mails) {
+			receipt.After = receipt.Before
+		}
 		return receipt, nil
 	}
-	mails := enrol && x.configured()
 	if !x.rec.alreadyReset(receipt.HadToken, mails) {
 		if err := e.beginAnewLocked(x, mails, by, now); err != nil {
 			return Receipt{}, err
