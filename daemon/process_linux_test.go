@@ -86,6 +86,15 @@ func (p *process) status(b testing.TB, field string, threads bool) (sum int) {
 	return sum
 }
 
+// What the program may take of the machine's memory, in MiB.
+const (
+	mostFor10000 = 64
+	mostWhenIdle = 25
+)
+
+// mostWakes is how often an idle service may wake up in a minute.
+const mostWakes = 2
+
 // BenchmarkMemory is what the program takes of the machine's memory, once it answers and at most until then.
 func BenchmarkMemory(b *testing.B) {
 	path := program(b)
@@ -102,7 +111,11 @@ func BenchmarkMemory(b *testing.B) {
 					}
 				}
 				client.Close()
-				b.ReportMetric(float64(p.status(b, "VmRSS", false))/1024, "MiB")
+				taken := float64(p.status(b, "VmRSS", false)) / 1024
+				b.ReportMetric(taken, "MiB")
+				if size <= 10_000 && taken > mostFor10000 {
+					b.Errorf("%.1f MiB, at most %d are meant", taken, mostFor10000)
+				}
 				b.ReportMetric(float64(p.status(b, "RssAnon", false))/1024, "MiB-anon")
 				b.ReportMetric(float64(p.status(b, "VmHWM", false))/1024, "MiB-peak")
 				g.report(b, size, float64(p.status(b, "RssAnon", false))*1024, "B")
@@ -144,8 +157,12 @@ func BenchmarkIdle(b *testing.B) {
 			}
 			asleep, seen = now == seen, now
 		}
+		taken := float64(p.status(b, "VmRSS", false)) / 1024
+		if rate := float64(wakes) / period.Minutes(); rate > mostWakes || taken > mostWhenIdle {
+			b.Errorf("%.1f wake-ups a minute, %.1f MiB; at most %d and %d are meant", rate, taken, mostWakes, mostWhenIdle)
+		}
 		b.ReportMetric(float64(wakes)/period.Minutes(), "wakes/min")
 		b.ReportMetric(float64(switches()-before)/period.Minutes(), "switches/min")
-		b.ReportMetric(float64(p.status(b, "VmRSS", false))/1024, "MiB")
+		b.ReportMetric(taken, "MiB")
 	}
 }
