@@ -50,8 +50,10 @@ func (d *Daemon) Code(ctx context.Context, peer *ipc.Peer, ref ipc.Ref) (ipc.Ent
 	if err != nil {
 		return ipc.Entry{}, err
 	}
-	d.log.Info("a code is asked for", "connector", ref.Connector, "user", ref.User, "by", peer.Account)
 	view, err := d.enrol.Code(ctx, x.key, peer.Account)
+	if err == nil {
+		d.log.Info("a code was asked for", "connector", ref.Connector, "user", ref.User, "by", peer.Account)
+	}
 	return d.entryNow(peer, view, err)
 }
 

@@ -151,7 +151,6 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		d.log.Info("stopping")
 	case err = <-serving:
 		err = fmt.Errorf("cannot serve on %s: %w", d.options.Socket, err)
 	}

@@ -9,7 +9,7 @@ import (
 // State is where an entry stands on its way to a token. A client takes a state it does not know as "not yet".
 type State string
 
-// The states, as the daemon's design names them.
+// The states.
 const (
 	Idle         State = "idle"          // nothing has been asked of Profit
 	Requesting   State = "requesting"    // a code is to be asked for, now or at NextAttemptAt

@@ -147,7 +147,13 @@ func (e *Enroller) untakenLocked(x *entry, err error, now time.Time) error {
 			r.on(wrong, now)
 			r.Attempts++
 			r.Message = "Profit did not accept the code."
-			result.Kind, result.RetryAfter = WrongCode, 0
+			if failure.Message != "" {
+				r.Message += " It says: " + failure.Message
+			}
+			result.Kind, result.Message, result.RetryAfter = WrongCode, r.Message, 0
+			if failure.LogReference != "" {
+				result.Message += " (AFAS support asks for log reference " + failure.LogReference + ")"
+			}
 		default:
 			r.on(untried, now)
 			r.Message = failure.Error()
