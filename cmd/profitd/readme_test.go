@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/profitd/profitd/daemon/config"
 )
 
 // readmeBlocks are the blocks of the README in one language.
@@ -59,6 +61,20 @@ stop TERM
 			params.Dir = dir
 			testscript.Run(t, params)
 		})
+	}
+}
+
+// The configurations of the README are in order, once there are keys in them.
+func TestReadmeConfigurations(t *testing.T) {
+	blocks := readmeBlocks(t, "toml")
+	if len(blocks) < 2 {
+		t.Errorf("%d blocks", len(blocks))
+	}
+	for _, block := range blocks {
+		conf, err := config.Parse("README.md", []byte(strings.ReplaceAll(block, "…", "0123")))
+		if err != nil || len(conf.Warnings) > 0 || len(conf.Connectors) == 0 {
+			t.Errorf("%v, %+v\n%s", err, conf, block)
+		}
 	}
 }
 
