@@ -56,11 +56,14 @@ func (f *force) own(ref ipc.Ref) ipc.Entry {
 	}}, false)
 }
 
+// idOf is an identity as people and programs see it: enough of it to tell two apart.
+func idOf(key string) string { return key[:min(16, len(key))] }
+
 // entry is what may be told of a view; who may have its token only to helpdesk.
 func (f *force) entry(view *enrol.View, helpdesk bool) ipc.Entry {
 	s := view.Status
 	entry := ipc.Entry{
-		ID: view.Key[:min(16, len(view.Key))], Connector: view.About.Connector, Description: view.About.Description,
+		ID: idOf(view.Key), Connector: view.About.Connector, Description: view.About.Description,
 		Environment: view.About.Environment, Type: view.About.Type, User: view.About.User,
 		State: ipc.State(view.State()), Reason: s.Reason, Message: message(view), ProfitLogReference: s.LogReference,
 		Since: s.Since.UTC().Truncate(time.Second), RequestedAt: moment(s.RequestedAt), RequestedBy: s.RequestedBy, ActivatedBy: s.ActivatedBy,
@@ -158,7 +161,7 @@ func (d *Daemon) changed(peer *ipc.Peer, keys map[string]bool, shown map[string]
 	for key := range keys {
 		handle := d.enrol.Handle(key)
 		if handle == nil {
-			if id := key[:min(16, len(key))]; shown[id] {
+			if id := idOf(key); shown[id] {
 				events = append(events, ipc.Event{Removed: id})
 			}
 			continue

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"context"
 	"net"
 	"os"
 )
@@ -25,3 +26,16 @@ func DefaultSocket() string {
 // On Windows it makes a named pipe, of which nobody else has made an instance before or can make one after; whoever
 // has logged on to this computer may connect, nobody from another.
 func Listen(path string) (net.Listener, error) { return listen(path) }
+
+// dial connects to the service and makes sure that it is the service; see ClientOptions.
+func dial(ctx context.Context, options ClientOptions) (net.Conn, error) {
+	conn, err := dialSocket(ctx, options.Socket)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkServer(conn, options); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}

@@ -97,18 +97,10 @@ func holderOf(path string) string {
 	return holder
 }
 
-// dial connects to the service and makes sure that it is the service; see ClientOptions. Identification level lets
-// the service see who calls, and lets nobody act as the caller.
-func dial(ctx context.Context, options ClientOptions) (net.Conn, error) {
-	conn, err := winio.DialPipeAccessImpLevel(ctx, options.Socket, clientAccess, winio.PipeImpLevelIdentification)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkServer(conn, options); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+// dialSocket opens the pipe at identification level, which lets the service see who calls, and lets nobody act as the
+// caller.
+func dialSocket(ctx context.Context, path string) (net.Conn, error) {
+	return winio.DialPipeAccessImpLevel(ctx, path, clientAccess, winio.PipeImpLevelIdentification)
 }
 
 // checkServer returns an UnreachableError unless the pipe's owner is one of those that ClientOptions names. The owner

@@ -60,12 +60,14 @@ type demo struct {
 	in    *bufio.Reader
 	lines chan string // of in; nil until somebody is asked
 
-	dir      string // everything lies in it, and goes with it
-	profit   *simulation
-	service  *daemon.Daemon
-	client   *ipc.Client
-	step     int
-	finished chan error // of the service
+	dir    string // everything lies in it, and goes with it
+	profit *simulation
+	client *ipc.Client
+	step   int
+
+	endService context.CancelFunc // nil: it has not been started
+	ended      chan struct{}      // closed when the service has ended
+	serviceErr error              // how; read after ended
 }
 
 func (d *demo) run() error {
@@ -93,7 +95,7 @@ func (d *demo) show(ctx context.Context) (err error) {
 	} else {
 		err = d.tell(ctx)
 	}
-	if d.finished == nil {
+	if d.endService == nil {
 		return err
 	}
 	if err == nil && !d.once {
@@ -201,31 +203,33 @@ func (d *demo) start(ctx context.Context, soleOwner string) error {
 	if d.verbose {
 		options.Log = service.Logger(logLevel(true))
 	}
-	var err error
-	if d.service, err = daemon.New(ctx, options); err != nil {
+	running, end := context.WithCancel(ctx)
+	served, err := daemon.New(running, options)
+	if err != nil {
+		end()
 		return err
 	}
-	d.finished = make(chan error, 1)
+	d.endService, d.ended = end, make(chan struct{})
 	ready := make(chan struct{})
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, stop)
-	d.profit.onClose(stop)
-	go func() { d.finished <- d.service.Run(running, func() { close(ready) }) }()
+	go func() {
+		defer close(d.ended)
+		d.serviceErr = served.Run(running, func() { close(ready) })
+	}()
 	d.client = ipc.NewClient(ipc.ClientOptions{Socket: d.socket})
 	select {
 	case <-ready:
 		return nil
-	case err := <-d.finished:
-		d.finished <- err
-		return err
+	case <-d.ended:
+		return errors.New("the service has ended") // stop says how
 	}
 }
 
-// stop ends the service.
+// stop ends the service, and says how it ended.
 func (d *demo) stop() error {
 	d.client.Close()
-	d.profit.stopService()
-	return <-d.finished
+	d.endService()
+	<-d.ended
+	return d.serviceErr
 }
 
 // wait serves until somebody ends it.
@@ -233,9 +237,8 @@ func (d *demo) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case err := <-d.finished:
-		d.finished <- nil
-		return err
+	case <-d.ended:
+		return nil // stop says how
 	}
 }
 

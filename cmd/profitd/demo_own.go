@@ -57,7 +57,7 @@ func (d *demo) followOwn(ctx context.Context, watcher *config.Watcher, conf *con
 	followed := map[*profittest.Server]bool{}
 	follow := func() {
 		for i := range conf.Connectors {
-			server, _ := d.profit.environment(conf.Connectors[i].BaseURL)
+			server := d.profit.environment(conf.Connectors[i].BaseURL)
 			if followed[server] {
 				continue
 			}
@@ -77,9 +77,8 @@ func (d *demo) followOwn(ctx context.Context, watcher *config.Watcher, conf *con
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-d.finished:
-			d.finished <- nil
-			return err
+		case <-d.ended:
+			return nil
 		case mail := <-mails:
 			if err := d.deliver(ctx, conf, mail); err != nil {
 				return err

@@ -19,35 +19,20 @@ import (
 
 // simulation is a simulated Profit for each environment that the demo needs.
 type simulation struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards servers
 	servers map[string]*profittest.Server
-	stop    func() // of the service
 }
 
 func newSimulation() *simulation { return &simulation{servers: map[string]*profittest.Server{}} }
 
-// environment returns the simulated Profit that stands for a base URL, and whether it has just been made.
-func (s *simulation) environment(baseURL string) (server *profittest.Server, fresh bool) {
+// environment returns the simulated Profit that stands for a base URL.
+func (s *simulation) environment(baseURL string) *profittest.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	server = s.servers[baseURL]
-	if server == nil {
-		server, fresh = profittest.NewServer(), true
-		s.servers[baseURL] = server
+	if s.servers[baseURL] == nil {
+		s.servers[baseURL] = profittest.NewServer()
 	}
-	return server, fresh
-}
-
-func (s *simulation) onClose(stop func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stop = stop
-}
-
-func (s *simulation) stopService() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stop()
+	return s.servers[baseURL]
 }
 
 func (s *simulation) close() {
@@ -77,7 +62,7 @@ type story struct {
 }
 
 func (s *simulation) story() story {
-	server, _ := s.environment("")
+	server := s.environment("")
 	connector := server.AddConnector(profittest.Connector{
 		Description: "Payroll desktop", Group: "payroll",
 		GetConnectors: map[string][]map[string]any{"Employees": {{"Name": "Jan Jansen"}, {"Name": "Ria de Vries"}}},
@@ -185,7 +170,7 @@ func (s *simulation) translate(conf *config.Config) (text string, leftOut int) {
 	f.Device = map[string]string{"description": conf.Device.Description}
 	for i := range conf.Connectors {
 		c := &conf.Connectors[i]
-		server, _ := s.environment(c.BaseURL)
+		server := s.environment(c.BaseURL)
 		connector := profittest.Connector{
 			Description: c.Description, APIKey: c.APIKey.Reveal(), EnvironmentKey: c.EnvironmentKey.Reveal(),
 		}

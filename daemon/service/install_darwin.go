@@ -1,10 +1,7 @@
 package service
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/kardianos/service"
@@ -19,16 +16,7 @@ func install(o Options) error {
 	if err != nil {
 		return err
 	}
-	// kardianos/service writes nothing in place of another plist.
-	path := filepath.Join("/Library/LaunchDaemons", o.Name+".plist")
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := s.Install(); err != nil {
-		os.Remove(path) // it leaves an unfinished one behind
-		return err
-	}
-	return nil
+	return replace(s, filepath.Join("/Library/LaunchDaemons", o.Name+".plist"))
 }
 
 // accountOf is root: the System keychain is root's.
@@ -40,14 +28,6 @@ func uninstall(o Options) error {
 		return err
 	}
 	return s.Uninstall()
-}
-
-func stop(o Options) error {
-	s, err := controlled(o, nil)
-	if err != nil {
-		return err
-	}
-	return s.Stop() // launchctl waits; the plist says for how long
 }
 
 // lookFor is the next step when starting or stopping has failed.

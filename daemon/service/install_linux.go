@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,16 +41,7 @@ func install(o Options) error {
 	if err != nil {
 		return err
 	}
-	// kardianos/service writes no unit in place of another.
-	path := filepath.Join("/etc/systemd/system", o.Name+".service")
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := s.Install(); err != nil {
-		os.Remove(path) // it leaves an unfinished one behind
-		return err
-	}
-	return nil
+	return replace(s, filepath.Join("/etc/systemd/system", o.Name+".service"))
 }
 
 // unitTemplate is the unit in the language of kardianos/service's templates, for another program and account.
@@ -100,14 +90,6 @@ func uninstall(o Options) error {
 		return err
 	}
 	return s.Uninstall()
-}
-
-func stop(o Options) error {
-	s, err := controlled(o, nil)
-	if err != nil {
-		return err
-	}
-	return s.Stop() // systemctl waits; the unit says for how long
 }
 
 // lookFor is the next step when starting or stopping has failed.
