@@ -15,7 +15,7 @@
 //   - A file without any content is an error, wherever it stands: it is what a full disk and a crash leave behind,
 //     and must not remove a connector. A file with nothing but comments is one that somebody wrote, and is fine.
 //   - Only what root (or, on an instance of their own, the person that runs it) alone can change is trusted, and keys
-//     lie where nobody else reads them. Windows does not check this yet.
+//     lie where nobody else reads them: by owner and mode, on Windows by owner and access list.
 //   - A path that is a folder, a pipe or a device, or a file above 1 MiB, is refused and never waited for.
 //   - What a parser cannot bear (nesting, long dotted keys) is refused before it parses.
 //
